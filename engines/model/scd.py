@@ -1,0 +1,41 @@
+"""An SCD model: the UNet and the pose encoder that go together, and the two passes of Eq. 1."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from engines.core.specs import ModelSpec
+from engines.model.layers import KeyValue
+from engines.model.pose_encoder import PoseEncoder
+from engines.model.unet import UNet
+
+
+class SCD(nn.Module):
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.unet = UNet(spec)
+        self.pose_encoder = PoseEncoder(spec)
+
+    def reference(self, ref_latents: Tensor, ref_pose_features: Tensor) -> list[KeyValue]:
+        """The reference pass at timestep 0: latents (c, C, h, w) and pose features (c, D, h, w) -> K/V of every site, (c, tokens, channels) each.
+
+        The reference sees only itself, frame by frame, so motion modules see clips of one frame: they are left out of this pass
+        (an SCD-V reads its reference exactly as the SCD-I it grew from).
+        """
+        timestep = torch.zeros(1, dtype=torch.float32, device=ref_latents.device)
+        return self.unet(ref_latents, timestep, ref_pose_features, None, clips=0)[1]
+
+    def target(self, latents: Tensor, timestep: Tensor, pose_features: Tensor, reference: Sequence[KeyValue], clips: int) -> Tensor:
+        """The target pass: latents (B, C, h, w), reference K/V (B, tokens, channels) -> prediction (B, C, h, w)."""
+        return self.unet(latents, timestep, pose_features, reference, clips)[0]
+
+
+def repeat_kv(reference: Sequence[KeyValue], times: int) -> list[KeyValue]:
+    """K/V (n, tokens, channels) -> (n x times, tokens, channels), each item repeated in place: one reference serves `times` frames."""
+
+    def each(x: Tensor) -> Tensor:
+        return x[:, None].expand(-1, times, -1, -1).flatten(0, 1)
+
+    return [(each(key), each(value)) for key, value in reference]

@@ -1,0 +1,147 @@
+"""The SCD denoising UNet: reference keys and values are arguments and returns; nothing is hooked, patched or banked (METHOD, Eq. 1)."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engines.core.specs import ModelSpec, self_attention_sites
+from engines.model.layers import KeyValue, MotionModule, ResnetBlock, SpatialTransformer, TimestepEmbedding, timestep_features
+
+
+class Sampler2d(nn.Module):
+    """Down- or upsampling by 2; the parameter is called `conv` in both, as in diffusers."""
+
+    def __init__(self, channels: int, up: bool) -> None:
+        super().__init__()
+        self.up = up
+        self.conv = nn.Conv2d(channels, channels, 3, stride=1 if up else 2, padding=1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.conv(F.interpolate(hidden, scale_factor=2.0, mode="nearest") if self.up else hidden)
+
+
+class Level(nn.Module):
+    """One resolution on the way down or up: layers of resnet (+ spatial transformer) (+ motion module), then a resampler."""
+
+    def __init__(self, spec: ModelSpec, level: int, inputs: Sequence[int], up: bool, resample: bool) -> None:
+        super().__init__()
+        unet, motion = spec.unet, spec.motion
+        width = unet.channels[level]
+        self.resnets = nn.ModuleList([ResnetBlock(c, width, unet.channels[0] * 4, unet.groups) for c in inputs])
+        self.attentions = nn.ModuleList(
+            [SpatialTransformer(width, unet.head_size, unet.feed_forward_ratio, unet.groups) for _ in inputs] if unet.attention[level] else []
+        )
+        self.motion_modules = nn.ModuleList(motion_modules(spec, level, len(inputs)) if motion else [])
+        name = "upsamplers" if up else "downsamplers"
+        self.add_module(name, nn.ModuleList([Sampler2d(width, up)] if resample else []))
+
+    @property
+    def samplers(self) -> nn.ModuleList:
+        return self.upsamplers if hasattr(self, "upsamplers") else self.downsamplers
+
+    def layer(self, index: int, hidden: Tensor, time: Tensor, clips: int, references: "Feed") -> Tensor:
+        hidden = self.resnets[index](hidden, time)
+        if len(self.attentions):
+            hidden = references.through(self.attentions[index], hidden)
+        if clips and len(self.motion_modules):
+            hidden = self.motion_modules[index](hidden, clips)
+        return hidden
+
+
+def motion_modules(spec: ModelSpec, level: int, count: int) -> list[MotionModule]:
+    motion = spec.motion
+    if motion is None or level not in motion.levels:
+        return []
+    width = spec.unet.channels[level]
+    return [MotionModule(width, motion.head_size, motion.feed_forward_ratio, spec.unet.groups, motion.max_frames) for _ in range(count)]
+
+
+class Feed:
+    """Hands each site its reference K/V in site order and collects the K/V that the sites make."""
+
+    def __init__(self, reference: Sequence[KeyValue] | None) -> None:
+        self.reference: Iterator[KeyValue] | None = None if reference is None else iter(reference)
+        self.collected: list[KeyValue] = []
+
+    def through(self, block: SpatialTransformer, hidden: Tensor) -> Tensor:
+        hidden, own = block(hidden, None if self.reference is None else next(self.reference))
+        self.collected.append(own)
+        return hidden
+
+
+class MiddleBlock(nn.Module):
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        unet, width = spec.unet, spec.unet.channels[-1]
+        self.resnets = nn.ModuleList([ResnetBlock(width, width, unet.channels[0] * 4, unet.groups) for _ in range(2)])
+        self.attentions = nn.ModuleList([SpatialTransformer(width, unet.head_size, unet.feed_forward_ratio, unet.groups)])
+        self.motion_modules = nn.ModuleList(motion_modules(spec, len(unet.channels) - 1, 1))
+
+    def forward(self, hidden: Tensor, time: Tensor, clips: int, references: Feed) -> Tensor:
+        hidden = references.through(self.attentions[0], self.resnets[0](hidden, time))
+        if clips and len(self.motion_modules):
+            hidden = self.motion_modules[0](hidden, clips)
+        return self.resnets[1](hidden, time)
+
+
+class UNet(nn.Module):
+    """eps_theta of the paper. One network reads the reference (timestep 0) and denoises the target."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        unet = spec.unet
+        self.spec = spec
+        self.sites = self_attention_sites(spec)
+        widths, layers = unet.channels, unet.layers_per_block
+        self.conv_in = nn.Conv2d(unet.latent_channels, widths[0], 3, padding=1)
+        self.time_embedding = TimestepEmbedding(widths[0], widths[0] * 4)
+        skips = [widths[0]]
+        self.down_blocks = nn.ModuleList()
+        for level, width in enumerate(widths):
+            last = level == len(widths) - 1
+            inputs = [skips[-1] if j == 0 else width for j in range(layers)]
+            self.down_blocks.append(Level(spec, level, inputs, up=False, resample=not last))
+            skips += [width] * (layers + (not last))
+        self.mid_block = MiddleBlock(spec)
+        self.up_blocks = nn.ModuleList()
+        hidden = widths[-1]
+        for level in reversed(range(len(widths))):
+            inputs = []
+            for _ in range(layers + 1):
+                inputs.append(hidden + skips.pop())
+                hidden = widths[level]
+            self.up_blocks.append(Level(spec, level, inputs, up=True, resample=level != 0))
+        self.conv_norm_out = nn.GroupNorm(unet.groups, widths[0])
+        self.conv_out = nn.Conv2d(widths[0], unet.latent_channels, 3, padding=1)
+
+    def forward(
+        self, latents: Tensor, timestep: Tensor, pose_features: Tensor, reference: Sequence[KeyValue] | None = None, clips: int = 0
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Predict for noisy latents, attending to a reference where one is given.
+
+        latents (B, C, H, W); timestep (1,) or (B,); pose_features (B, channels[0], H, W), added after conv_in; reference: one
+        (K, V) pair a site, each (B, tokens, channels), or None for the reference pass itself; clips: how many clips the batch
+        holds (frames = B / clips) for the motion modules; 0 leaves the motion modules out, as in the reference pass.
+        Returns the prediction (B, C, H, W) and this pass's own K/V per site in `sites` order.
+        """
+        features = timestep_features(timestep, self.spec.unet.channels[0]).to(latents.dtype)
+        time = self.time_embedding(features)
+        feed = Feed(reference)
+        hidden = self.conv_in(latents) + pose_features
+        skips = [hidden]
+        for block in self.down_blocks:
+            for index in range(len(block.resnets)):
+                hidden = block.layer(index, hidden, time, clips, feed)
+                skips.append(hidden)
+            for sampler in block.samplers:
+                hidden = sampler(hidden)
+                skips.append(hidden)
+        hidden = self.mid_block(hidden, time, clips, feed)
+        for block in self.up_blocks:
+            for index in range(len(block.resnets)):
+                hidden = block.layer(index, torch.cat([hidden, skips.pop()], dim=1), time, clips, feed)
+            for sampler in block.samplers:
+                hidden = sampler(hidden)
+        return self.conv_out(F.silu(self.conv_norm_out(hidden))), feed.collected

@@ -1,0 +1,88 @@
+"""Stage 1: the KL autoencoder, on single frames."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engines.core.report import Report
+from engines.model.autoencoder import Autoencoder
+from engines.train import checkpoint as checkpoints
+from engines.train.frames import TrainingClip, data_fingerprint, load_clips, prefetched
+from engines.train.loop import Progress, Stage, run_loop
+from engines.train.recipe import AutoencoderRecipe
+from engines.train.sheets import contact_sheet, save_sheet
+
+
+def to_tensor(frames: NDArray[np.uint8]) -> Tensor:
+    """uint8 (n, H, W, 3) -> float32 (n, 3, H, W) in [-1, 1], channels last in memory."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def to_frames(images: Tensor) -> NDArray[np.uint8]:
+    """(n, 3, H, W) about [-1, 1] -> uint8 (n, H, W, 3)."""
+    array: NDArray[np.uint8] = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return array
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio in dB of two uint8 pictures, in floating point."""
+    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    return 10 * float(np.log10(255.0**2 / max(error, 1e-12)))
+
+
+def measure_latents(model: Autoencoder, clips: list[TrainingClip]) -> None:
+    """Set `latent_mean` and `latent_std` from one frame of up to 200 clips."""
+    with torch.inference_mode():
+        means = torch.cat([model.posterior(to_tensor(c.frames[:1]))[0] for c in clips[:200]])
+    model.latent_mean.copy_(means.mean((0, 2, 3)))
+    model.latent_std.copy_(means.std((0, 2, 3)))
+
+
+def loss_of(model: Autoencoder, recipe: AutoencoderRecipe, step: int, images: Tensor) -> Tensor:
+    mean, log_variance = model.posterior(images)
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(recipe.seed * 1_000_003 + step))
+    out = model.decoder(mean + (0.5 * log_variance).exp() * noise).float()
+    kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum((1, 2, 3)).mean()
+    return F.l1_loss(out, images) + recipe.mse_weight * F.mse_loss(out, images) + recipe.kl_weight * kl
+
+
+def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: bool, report: Report) -> Progress:
+    """Train or go on; the run folder gets checkpoints, log.jsonl and validation sheets (picture over reconstruction)."""
+    clips, held_out = load_clips(data, "train", recipe.size), load_clips(data, "val", recipe.size)
+    torch.manual_seed(recipe.seed)
+    model = Autoencoder(recipe.autoencoder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ema = deepcopy(model).requires_grad_(False)
+    test = np.stack([held_out[i % len(held_out)].frames[(i // len(held_out)) * 5] for i in range(recipe.logging.validation_pairs)])
+
+    def batch(step: int) -> Tensor:
+        rng = np.random.default_rng([recipe.seed, step])
+        chosen = rng.integers(0, len(clips), recipe.batch)
+        return to_tensor(np.stack([clips[i].frames[rng.integers(0, len(clips[i].frames))] for i in chosen]))
+
+    def validate(average: nn.Module, step: int) -> dict[str, float]:
+        assert isinstance(average, Autoencoder)
+        with torch.inference_mode():
+            out = to_frames(torch.cat([average.decode(average.encode(to_tensor(x))) for x in np.array_split(test, 6)]))
+        save_sheet(run / "sheets" / f"{step:06d}.png", contact_sheet([test[:12], out[:12]]))
+        return {"psnr": float(np.mean([psnr(a, b) for a, b in zip(out, test, strict=True)]))}
+
+    def weights(average: nn.Module) -> dict[str, Tensor]:
+        finished = deepcopy(average)
+        assert isinstance(finished, Autoencoder)
+        measure_latents(finished, clips)
+        return finished.state_dict()
+
+    def batches(start: int, stop: int) -> Iterator[Any]:
+        return prefetched(batch, start, stop)
+
+    facts = {"kind": "autoencoder", "name": recipe.name, "recipe": asdict(recipe), "data": data_fingerprint(clips)}
+    stage = Stage(model, ema, lambda step, images: loss_of(model, recipe, step, images), batches, validate, weights, facts)
+    return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

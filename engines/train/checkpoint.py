@@ -1,0 +1,96 @@
+"""Checkpoints: a folder a step with safetensors weights, optimizer state and a JSON of what they are. Written whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from engines.core.errors import ScdError
+
+WEIGHTS, STATE, FACTS = "model.safetensors", "train.safetensors", "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`facts` is checkpoint.json: kind, name, step, recipe, provenance."""
+
+    folder: Path
+    facts: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        return int(self.facts["step"])
+
+    def weights(self) -> dict[str, Tensor]:
+        """The averaged (EMA) weights, what is exported and evaluated."""
+        return load_file(self.folder / WEIGHTS)
+
+    def state(self) -> dict[str, Tensor]:
+        """Raw weights and optimizer moments, for going on."""
+        if not (self.folder / STATE).exists():
+            raise ScdError(f"{self.folder} holds weights but no training state", "start from it with: --set initial=PATH")
+        return load_file(self.folder / STATE)
+
+
+def save_checkpoint(run: Path, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], facts: Mapping[str, Any], keep: int) -> Path:
+    """Write RUN/step-NNNNNN and drop all but the newest `keep`."""
+    folder = run / f"step-{facts['step']:06d}"
+    temporary = run / f".{folder.name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS)
+    save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, temporary / STATE)
+    (temporary / FACTS).write_text(json.dumps(facts, indent=1, default=asdict) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+    for old in sorted(run.glob("step-*"))[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def latest(run: Path) -> Checkpoint | None:
+    """The newest checkpoint of a run folder, or the folder itself when it is a checkpoint; None when there is none."""
+    folders = [run] if (run / FACTS).exists() else sorted(run.glob("step-*"))
+    return read(folders[-1]) if folders else None
+
+
+def read(folder: Path) -> Checkpoint:
+    try:
+        return Checkpoint(folder, json.loads((folder / FACTS).read_text()))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ScdError(f"{folder} is not a checkpoint of scd train ({error})", "name a folder that holds checkpoint.json") from error
+
+
+def need(path: Path, kind: str, flag: str) -> Checkpoint:
+    """The newest checkpoint under `path`, which must be of this kind; the error names the setting that mends it."""
+    found = latest(path) if path.exists() else None
+    if found is None:
+        raise ScdError(f"no checkpoint in {path}", f"name a run of scd train with {flag}")
+    if found.facts["kind"] != kind:
+        raise ScdError(f"{found.folder} is a checkpoint of kind '{found.facts['kind']}', not '{kind}'", f"name another with {flag}")
+    return found
+
+
+def load_strict(module: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Load exactly these weights. ScdError lists every missing, extra or misshapen key."""
+    own = module.state_dict()
+    problems = [f"missing {k}" for k in own if k not in weights] + [f"unknown {k}" for k in weights if k not in own]
+    problems += [f"{k} is {tuple(weights[k].shape)} not {tuple(own[k].shape)}" for k in own if k in weights and weights[k].shape != own[k].shape]
+    if problems:
+        raise ScdError(f"{where} does not fit the model: {', '.join(problems[:8])}{' ...' if len(problems) > 8 else ''}", "use the recipe it was trained with")
+    module.load_state_dict(dict(weights), strict=True)
+
+
+def under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries `prefix.*`, without the prefix."""
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in weights.items() if name.startswith(prefix + ".")}
+
+
+def prefixed(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in weights.items()}

@@ -1,0 +1,106 @@
+"""The recipe of a training run as dataclasses: complete and strict, no default lives here (see recipes/)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engines.core.schedule import NoiseSchedule
+from engines.core.specs import AutoencoderSpec, ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optim:
+    """AdamW; the rate warms up, stays, and falls linearly to nothing over the last `decay_steps` of `steps`."""
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int
+    decay_steps: int
+    weight_decay: float
+    betas: tuple[float, float]
+    clip_norm: float
+    ema_decay: float
+    precision: Literal["bf16", "fp32"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """How often, in steps; `minutes_per_checkpoint` bounds what a power cut costs; `keep` checkpoints stay on disk."""
+
+    log_every: int
+    validate_every: int
+    minutes_per_checkpoint: float
+    keep: int
+    validation_pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderRecipe:
+    """Loss = L1 + `mse_weight` MSE + `kl_weight` KL summed over the latents of a picture."""
+
+    kind: Literal["autoencoder"]
+    name: str
+    seed: int
+    data: str
+    size: tuple[int, int]
+    batch: int
+    mse_weight: float
+    kl_weight: float
+    autoencoder: AutoencoderSpec
+    optim: Optim
+    logging: Logging
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """One step reads `references` references and, for each, `targets` frames of its clip (consecutive ones for SCD-V).
+
+    One reference pass serves all its targets, which is the method's own economy. `drop_reference` is the share trained with the
+    null reference (guidance), `drop_ref_pose` the share whose reference pose is black (a reference without known pose).
+    `timestep_shift` s draws t = s u / (1 + (s - 1) u): above 1 it favours the noisy end, where the picture is laid out.
+    """
+
+    references: int
+    targets: int
+    consecutive: bool
+    drop_reference: float
+    drop_ref_pose: float
+    timestep_shift: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoseStyle:
+    """Random ways to draw the skeleton: stick width factor range, and the shares drawn without hands or without face."""
+
+    width_range: tuple[float, float]
+    drop_hands: float
+    drop_face: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """What the bundle recommends and validation uses: DDIM steps and guidance scale; frames per window and their overlap."""
+
+    steps: int
+    guidance: float
+    window: int
+    overlap: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScdRecipe:
+    """`initial`: a checkpoint folder to start from ("" = none); with `train_only_motion` its spatial weights stay as they are (AnimateDiff)."""
+
+    kind: Literal["scd"]
+    name: str
+    seed: int
+    data: str
+    autoencoder: str
+    initial: str
+    train_only_motion: bool
+    model: ModelSpec
+    schedule: NoiseSchedule
+    batching: Batching
+    pose_style: PoseStyle
+    sampling: Sampling
+    optim: Optim
+    logging: Logging
