@@ -1,0 +1,43 @@
+"""DDIM sampling (Song et al. 2021, eta = 0) over any predictor; the loop is here, in one screen. numpy only."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.core.schedule import NoiseSchedule, PredictionType
+
+Latents = NDArray[np.float32]
+Predict = Callable[[Latents, int], Latents]
+
+
+def clean_and_noise(latents: Latents, prediction: Latents, alpha: float, kind: PredictionType) -> tuple[Latents, Latents]:
+    """x_0 and epsilon that a prediction at a_t = alpha stands for. v-prediction also works where alpha is 0."""
+    signal, noise = np.float32(alpha**0.5), np.float32((1 - alpha) ** 0.5)
+    if kind == "v_prediction":
+        return signal * latents - noise * prediction, signal * prediction + noise * latents
+    if alpha <= 0:
+        raise ValueError("epsilon prediction cannot start from pure noise: alpha is 0")
+    return (latents - noise * prediction) / signal, prediction
+
+
+def ddim_step(latents: Latents, prediction: Latents, alpha: float, alpha_next: float, kind: PredictionType) -> Latents:
+    """One deterministic step from a_t = alpha to alpha_next (1 at the very end)."""
+    clean, noise = clean_and_noise(latents, prediction, alpha, kind)
+    return np.float32(alpha_next**0.5) * clean + np.float32((1 - alpha_next) ** 0.5) * noise
+
+
+def ddim_sample(
+    predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: Callable[[int], None] | None = None
+) -> Latents:
+    """Latents from noise of any shape in `steps` steps. `predict(latents, timestep)`; `on_step(number)` after each step, from 1."""
+    alphas = schedule.alphas_cumprod()
+    timesteps = schedule.timesteps(steps)
+    latents = noise.astype(np.float32)
+    for number, timestep in enumerate(timesteps, 1):
+        following = alphas[timesteps[number]] if number < steps else 1.0
+        prediction = predict(latents, int(timestep))
+        latents = ddim_step(latents, prediction, float(alphas[timestep]), float(following), schedule.prediction_type)
+        if on_step is not None:
+            on_step(number)
+    return latents

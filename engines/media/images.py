@@ -1,0 +1,73 @@
+"""Pictures in and out: whatever a file holds becomes upright 8-bit RGB."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from engines.core.errors import ScdError
+from engines.media.output import atomic
+
+Picture = NDArray[np.uint8]
+MIN_SIDE = 16  # pixels; anything smaller holds no person
+MAX_PIXELS = 100_000_000
+
+
+def need_file(path: Path, what: str) -> None:
+    """Refuse what is missing, a folder, or empty; `what` names its role, as "the reference picture"."""
+    if not path.exists():
+        raise ScdError(f"{what} {path} does not exist", "check the path")
+    if path.is_dir():
+        raise ScdError(f"{what} {path} is a folder", "name a file")
+    if path.stat().st_size == 0:
+        raise ScdError(f"{what} {path} is empty", "name another file")
+
+
+def check_size(path: Path, size: tuple[int, int], what: str) -> None:
+    if min(size) < MIN_SIDE:
+        raise ScdError(f"{what} {path} is {size[0]}x{size[1]} pixels", f"use one of at least {MIN_SIDE} pixels a side")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ScdError(f"{what} {path} is {size[0]}x{size[1]} pixels", f"shrink it below {MAX_PIXELS // 1_000_000} megapixels")
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit and float greys to 8 bits; Pillow's own conversion would clip them."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        grey = np.asarray(image, np.float64)
+        top = 65535.0 if image.mode != "F" else max(float(grey.max()), 1e-9)
+        return Image.fromarray((np.clip(grey / top, 0, 1) * 255).round().astype(np.uint8))
+    return image
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """Upright RGB; transparency over white."""
+    image = eight_bit(ImageOps.exif_transpose(image))
+    if image.mode in ("RGBA", "LA", "PA", "La") or "transparency" in image.info:
+        clear = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    return image.convert("RGB")
+
+
+def read_image(path: Path, what: str = "the picture") -> Picture:
+    """uint8 (H, W, 3) RGB: EXIF rotation applied, alpha over white, palettes, 16-bit and CMYK converted. ScdError for anything else."""
+    need_file(path, what)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                check_size(path, image.size, what)
+                return np.asarray(flatten(image), np.uint8)
+    except UnidentifiedImageError as error:
+        raise ScdError(f"{what} {path} is not a picture in a format that can be read", "use PNG, JPEG or WebP") from error
+    except Image.DecompressionBombError as error:
+        raise ScdError(f"{what} {path} is too large ({error})", f"shrink it below {MAX_PIXELS // 1_000_000} megapixels") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ScdError(f"{what} {path} is damaged ({error})", "save it again or use another") from error
+
+
+def write_png(path: Path, rgb: Picture, overwrite: bool) -> None:
+    """Write uint8 (H, W, 3) as PNG, atomically."""
+    with atomic(path, overwrite) as temporary:
+        Image.fromarray(rgb).save(temporary, format="PNG")
