@@ -51,7 +51,7 @@ def specs(request: SyntheticRequest) -> "list[ClipSpec]":
 
     splits = [split_of(n, request.seed) for n in range(request.identities)]
     if request.identities >= len(SPLITS):  # even a small set has all splits
-        splits[1 : len(SPLITS)] = SPLITS[1:]
+        splits[: len(SPLITS)] = SPLITS
     return [ClipSpec(n, s, request.size, request.frames, float(request.fps), request.seed) for n, s in enumerate(splits)]
 
 

