@@ -1,0 +1,141 @@
+"""The bundle: a folder with bundle.json, ONNX graphs and their shared weights. Written by export, run by animate and tryon."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from engines.core.errors import ScdError
+from engines.core.recipe import parse
+from engines.core.schedule import NoiseSchedule
+from engines.core.sites import Site
+
+SCHEMA_VERSION = 1
+FACTS = "bundle.json"
+GRAPHS = ("encoder", "pose", "reference", "target", "decoder")
+DEFAULT_MODEL = "mini"
+SHIPPED = Path(__file__).parents[1] / "bundles"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentSpec:
+    """`scaling_factor` 1.0: the whitening is folded into encoder and decoder."""
+
+    channels: int
+    downscale: int
+    scaling_factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSpec:
+    """Frames a target graph takes at once (`min`..`max`), and the window and overlap it was made for."""
+
+    min: int
+    max: int
+    default: int
+    overlap: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingSpec:
+    """Recommended DDIM steps and guidance scale."""
+
+    steps: int
+    guidance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteSpec:
+    name: str
+    tokens: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFacts:
+    """bundle.json. `files`: sha256 of every other file; `parity`: measured errors of each graph against torch."""
+
+    schema_version: int
+    name: str
+    kind: Literal["scd-i", "scd-v"]
+    flavour: str
+    size: tuple[int, int]
+    latents: LatentSpec
+    window: WindowSpec
+    schedule: NoiseSchedule
+    sampling: SamplingSpec
+    sites: tuple[SiteSpec, ...]
+    graphs: dict[str, Any]
+    files: dict[str, Any]
+    parity: dict[str, Any]
+    provenance: dict[str, Any]
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle on disk."""
+
+    folder: Path
+    facts: BundleFacts
+
+    def graph_path(self, name: str) -> Path:
+        return self.folder / str(self.facts.graphs[name]["file"])
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return tuple(Site(s.name, s.tokens, s.channels) for s in self.facts.sites)
+
+
+def resolve_model(model: str) -> Path:
+    """The folder of a model: a shipped one by name, or a path."""
+    shipped = SHIPPED / model
+    if (shipped / FACTS).is_file():
+        return shipped
+    path = Path(model)
+    if (path / FACTS).is_file():
+        return path
+    known = ", ".join(sorted(p.parent.name for p in SHIPPED.glob(f"*/{FACTS}"))) or "none"
+    if path.exists():
+        raise ScdError(f"{model} is not a bundle (no {FACTS} in it)", "make one with scd export")
+    raise ScdError(f"there is no model {model}", f"give --model a folder made by scd export or one of: {known}")
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and verify: schema version, graphs, and the sha256 of every file. ScdError says what is wrong."""
+    path = folder / FACTS
+    again = "export it again with scd export, or install scd-cli again if it is the shipped one"
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ScdError(f"{path} cannot be read ({error})", again) from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ScdError(f"{path} has schema version {version} but this scd reads version {SCHEMA_VERSION}", again)
+    facts = parse(BundleFacts, data, str(path))
+    for name in GRAPHS:
+        if name not in facts.graphs or not (folder / facts.graphs[name]["file"]).is_file():
+            raise ScdError(f"the bundle {folder} lacks its {name} graph", again)
+    for name, wanted in facts.files.items():
+        if not (folder / name).is_file():
+            raise ScdError(f"the bundle {folder} lacks the file {name}", again)
+        if sha256(folder / name) != wanted:
+            raise ScdError(f"{folder / name} is damaged (its sha256 is not the one in {FACTS})", again)
+    return Bundle(folder, facts)
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write bundle.json, with the sha256 of the files that lie beside it, after checking that it reads back."""
+    files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != FACTS}
+    parsed = parse(BundleFacts, {**facts, "files": files}, FACTS)
+    temporary = folder / f".{FACTS}"
+    temporary.write_text(json.dumps(asdict(parsed), indent=1) + "\n")
+    os.replace(temporary, folder / FACTS)

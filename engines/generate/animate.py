@@ -1,0 +1,234 @@
+"""`scd animate`: the person of one picture in the poses of a driver. Torch-free; everything that can be refused is refused first."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.core import guidance as cfg
+from engines.core.bundle import Bundle, read_bundle, resolve_model, sha256
+from engines.core.errors import ScdError, UsageError
+from engines.core.report import Report
+from engines.generate.features import FeatureStore
+from engines.generate.pipeline import Pipeline, open_pipeline
+from engines.media.fit import Box, fit_and_pad, fit_box, unpad
+from engines.media.images import read_image
+from engines.media.output import check_output
+from engines.media.resample import resampled
+from engines.media.writer import check_format, open_writer
+from engines.pose.drivers import Driver, Kind, open_driver
+
+Picture = NDArray[np.uint8]
+STILL_FPS = Fraction(25)  # of a one-frame video made from a still
+MAX_SIDE = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateRequest:
+    """What the user asked for; None leaves a choice to the model or the driver. `frames` is a range of driver frames, end excluded."""
+
+    reference: Path
+    poses: Path
+    output: Path
+    model: str
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int = 0
+    frames: tuple[int | None, int | None] = (None, None)
+    fps: Fraction | None = None
+    size: tuple[int, int] | None = None
+    providers: tuple[str, ...] = ("cpu",)
+    ref_pose: Path | None = None
+    driver_kind: Kind | None = None
+    overwrite: bool = False
+
+
+@dataclass
+class AnimateSummary:
+    """What was made, for people and for --json. `seconds` by stage; `inputs` are sha256 by path."""
+
+    output: str
+    frames: int
+    fps: str
+    size: tuple[int, int]
+    model: str
+    steps: int
+    guidance: float
+    seed: int
+    driver_kind: str
+    reference_pose: str
+    inputs: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 3)
+
+
+def frame_range(wanted: tuple[int | None, int | None], driver: Driver) -> tuple[int, int]:
+    """Start and end (excluded) inside the driver's frames. UsageError when nothing is left."""
+    start, stop = wanted[0] or 0, driver.frames if wanted[1] is None else min(wanted[1], driver.frames)
+    if start >= driver.frames:
+        raise UsageError(f"--frames starts at {start} but {driver.path} has {driver.frames} frames", "choose a range inside it")
+    if stop <= start:
+        raise UsageError(f"--frames {start}:{stop} is empty", "the end must be above the start")
+    return start, stop
+
+
+def check_numbers(request: AnimateRequest) -> None:
+    if request.steps is not None and not 1 <= request.steps <= 1000:
+        raise UsageError(f"--steps {request.steps} is not possible", "use 1 to 1000")
+    if request.size is not None and not all(16 <= side <= MAX_SIDE for side in request.size):
+        raise UsageError(f"--size {request.size[0]}x{request.size[1]} is not possible", f"use 16 to {MAX_SIDE} pixels a side")
+    if request.fps is not None and not 0 < request.fps <= 240:
+        raise UsageError(f"--fps {request.fps} is not possible", "use a rate above 0 and up to 240")
+    if request.guidance is not None and not 0 <= request.guidance <= 30:
+        raise UsageError(f"--guidance {request.guidance} is not possible", "use 0 to 30")
+
+
+BESIDE = (".npz", ".json", "_keypoints.json", "_pose.png")
+
+
+def reference_pose_path(request: AnimateRequest) -> Path | None:
+    """--ref-pose, or a keypoint or skeleton file beside the reference with its name."""
+    if request.ref_pose is not None:
+        return request.ref_pose
+    candidates = [request.reference.with_name(request.reference.stem + ending) for ending in BESIDE]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def embedded(picture: Picture, box: Box, canvas: tuple[int, int]) -> Picture:
+    """A pose picture of the box's size on a black canvas."""
+    out = np.zeros((canvas[1], canvas[0], 3), np.uint8)
+    out[box.top : box.top + box.height, box.left : box.left + box.width] = picture
+    return out
+
+
+def pose_pictures(driver: Driver, indices: list[int], box: Box, canvas: tuple[int, int]) -> Iterator[Picture]:
+    """The driver's pictures for these (rising) frame numbers, in the reference's box; a frame may be used again."""
+    first, wanted = indices[0], iter(indices)
+    number = next(wanted, None)
+    for index, picture in enumerate(driver.pictures(first, indices[-1] + 1, (box.width, box.height)), first):
+        placed = embedded(picture, box, canvas)
+        while number == index:
+            yield placed
+            number = next(wanted, None)
+    if number is not None:
+        raise ScdError(f"the driver {driver.path} ends before its frame {number}", f"use --frames {first}:{number}")
+
+
+def chunks(pictures: Iterator[Picture], size: int) -> Iterator[Picture]:
+    """Blocks (n, H, W, 3) of up to `size` pictures."""
+    while block := list(islice(pictures, size)):
+        yield np.stack(block)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked request: everything opened but the model's graphs."""
+
+    request: AnimateRequest
+    bundle: Bundle
+    driver: Driver
+    ref_pose: Driver | None
+    canvas: Picture
+    box: Box
+    indices: list[int]
+    fps: Fraction
+    output_size: tuple[int, int]
+
+
+def check(request: AnimateRequest) -> Job:
+    """Refuse what cannot work, in the order in which it is cheap."""
+    check_numbers(request)
+    check_format(request.output)
+    check_output(request.output, request.overwrite)
+    picture = read_image(request.reference, "the reference picture")
+    driver = open_driver(request.poses, request.driver_kind)
+    start, stop = frame_range(request.frames, driver)
+    pose_path = reference_pose_path(request)
+    ref_pose = None if pose_path is None else open_driver(pose_path)
+    bundle = read_bundle(resolve_model(request.model))
+    canvas, box = fit_and_pad(picture, bundle.facts.size, "edge")
+    fps = request.fps or driver.fps or STILL_FPS
+    indices = list(range(start, stop))
+    if request.fps is not None and driver.fps is not None:
+        indices = [start + i for i in resampled(stop - start, driver.fps, request.fps)]
+    inner = Box(0, 0, box.width, box.height) if request.size is None else fit_box((box.width, box.height), request.size)
+    return Job(request, bundle, driver, ref_pose, canvas, box, indices, fps, (inner.width, inner.height))
+
+
+def read_reference(job: Job, pipeline: Pipeline, guidance: float) -> None:
+    """Encode the reference and leave its K/V in the target session: once a clip."""
+    size = job.bundle.facts.size
+    pose = np.zeros_like(job.canvas)
+    if job.ref_pose is not None:
+        pose = next(pose_pictures(job.ref_pose, [0], job.box, size))
+    latents = pipeline.encode(job.canvas[None])
+    pipeline.set_reference(pipeline.reference_kv(latents, pose[None], cfg.conditions(guidance)))
+
+
+def input_hashes(job: Job) -> dict[str, str]:
+    paths = [job.request.reference, job.request.poses] + ([job.ref_pose.path] if job.ref_pose else [])
+    return {str(path): sha256(path) if path.is_file() else folder_hash(path) for path in paths}
+
+
+def folder_hash(folder: Path) -> str:
+    return hashlib.sha256("".join(sha256(p) for p in sorted(folder.glob("*.json"))).encode()).hexdigest()
+
+
+def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
+    """Make the clip. The same request and seed give the same frames on one machine. ScdError for what cannot be done."""
+    seconds: dict[str, float] = {}
+    with timed(seconds, "check"):
+        job = check(request)
+    facts = job.bundle.facts
+    steps, guidance = request.steps or facts.sampling.steps, facts.sampling.guidance if request.guidance is None else request.guidance
+    report.note(f"{job.driver.kind}: {len(job.indices)} frames at {float(job.fps):g} fps, model {facts.name}, {steps} steps, guidance {guidance:g}")
+    if job.ref_pose is None:
+        report.note("no pose of the reference given (--ref-pose or a keypoint file beside it): the model reads the picture alone")
+    with timed(seconds, "load"):
+        pipeline = open_pipeline(job.bundle, request.providers)
+    with FeatureStore() as features:
+        render(job, pipeline, features, (steps, guidance), seconds, report)
+    fps = f"{job.fps.numerator}/{job.fps.denominator}"
+    pose = "none" if job.ref_pose is None else str(job.ref_pose.path)
+    return AnimateSummary(
+        str(request.output), len(job.indices), fps, job.output_size, facts.name, steps, guidance, request.seed, job.driver.kind, pose,
+        input_hashes(job), seconds,
+    )  # fmt: skip
+
+
+def render(job: Job, pipeline: Pipeline, features: FeatureStore, sampling: tuple[int, float], seconds: dict[str, float], report: Report) -> None:
+    """Reference, pose features, denoising, decoding and writing."""
+    (steps, guidance), request = sampling, job.request
+    with timed(seconds, "reference"):
+        read_reference(job, pipeline, guidance)
+    with timed(seconds, "pose"), report.stage("read poses", len(job.indices)) as bar:
+        pictures = pose_pictures(job.driver, job.indices, job.box, job.bundle.facts.size)
+        for block in chunks(pictures, job.bundle.facts.window.default):
+            features.append(pipeline.pose_features(block))
+            bar.advance(len(block))
+    plan = pipeline.plan(len(features))
+    with timed(seconds, "denoise"), report.stage("denoise (windows x steps)", len(plan) * steps) as bar:
+        latents = pipeline.denoise(features, steps, guidance, request.seed, lambda: bar.advance(1))
+    with timed(seconds, "decode and write"), report.stage("decode and write", len(latents)) as bar:
+        with open_writer(request.output, job.fps, job.output_size, request.overwrite) as sink:
+            for picture in pipeline.decode(latents):
+                sink.write(unpad(picture, job.box, job.output_size))
+                bar.advance(1)
+    pipeline.close()

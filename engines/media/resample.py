@@ -1,0 +1,9 @@
+"""Frame rates: which source frame each output frame shows. Pure arithmetic on rationals."""
+
+from fractions import Fraction
+
+
+def resampled(frames: int, source: Fraction, target: Fraction) -> list[int]:
+    """Source frame (0 .. frames - 1) nearest in time to each frame of a clip at `target` fps that lasts as long."""
+    count = max(1, round(frames * target / source))
+    return [min(frames - 1, int(Fraction(index) * source / target + Fraction(1, 2))) for index in range(count)]

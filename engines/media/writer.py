@@ -1,0 +1,117 @@
+"""Video out: frames are encoded as they come; the file appears whole at the end or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from engines.core.errors import UsageError
+from engines.media.output import atomic
+
+Picture = NDArray[np.uint8]
+FORMATS = (".mp4", ".webm", ".gif", ".png")
+CODECS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+    ".mp4": ("libx264", {"crf": "16", "preset": "medium"}, {"movflags": "+faststart"}),
+    ".webm": ("libvpx-vp9", {"crf": "24", "b:v": "0", "cpu-used": "4"}, {}),
+}
+BT709 = 1  # the code of BT.709 in matrix, primaries and transfer fields alike
+LIMITED_RANGE = 1
+
+
+class FrameSink(Protocol):
+    def write(self, picture: Picture) -> None:
+        """Take one frame, uint8 (H, W, 3)."""
+        ...
+
+
+def even(picture: Picture) -> Picture:
+    """Sides padded to even numbers with their own last row or column: 4:2:0 video has no odd sizes."""
+    height, width = picture.shape[:2]
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else picture
+
+
+class VideoSink:
+    """One H.264 or VP9 stream, yuv420p, BT.709 tagged and converted."""
+
+    def __init__(self, path: Path, fps: Fraction, size: tuple[int, int]) -> None:
+        codec, settings, container = CODECS[path.suffix]
+        self.container = av.open(str(path), "w", options=container)
+        stream: Any = self.container.add_stream(codec, rate=fps, options=settings)
+        stream.width, stream.height = (side + side % 2 for side in size)
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED_RANGE
+        self.stream = stream
+
+    def write(self, picture: Picture) -> None:
+        frame = av.VideoFrame.from_ndarray(even(picture), format="rgb24")
+        frame = frame.reformat(format="yuv420p", src_colorspace="ITU709", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG")
+        for packet in self.stream.encode(frame):
+            self.container.mux(packet)
+
+    def finish(self) -> None:
+        for packet in self.stream.encode():
+            self.container.mux(packet)
+
+    def close(self) -> None:
+        self.container.close()
+
+
+class FolderSink:
+    """A folder of 000000.png, 000001.png ..."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir()
+        self.path, self.count = path, 0
+
+    def write(self, picture: Picture) -> None:
+        Image.fromarray(picture).save(self.path / f"{self.count:06d}.png")
+        self.count += 1
+
+
+class GifSink:
+    """Palette frames, kept until the end (a GIF is short); delays are spread so that their sum stays true to the frame rate."""
+
+    def __init__(self, path: Path, fps: Fraction) -> None:
+        self.path, self.fps = path, fps
+        self.frames: list[Image.Image] = []
+
+    def write(self, picture: Picture) -> None:
+        self.frames.append(Image.fromarray(picture).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG))
+
+    def finish(self) -> None:
+        edges = [round(100 * index / self.fps) for index in range(len(self.frames) + 1)]  # hundredths of a second
+        delays = [max(2, b - a) * 10 for a, b in zip(edges, edges[1:], strict=False)]
+        self.frames[0].save(self.path, format="GIF", save_all=True, append_images=self.frames[1:], duration=delays, loop=0)
+
+
+def check_format(path: Path) -> None:
+    if path.suffix not in FORMATS:
+        raise UsageError(f"the output {path} has no known ending", f"end it in one of {', '.join(FORMATS)}")
+
+
+@contextmanager
+def open_writer(path: Path, fps: Fraction, size: tuple[int, int], overwrite: bool) -> Iterator[FrameSink]:
+    """Write a clip of `size` (width, height): .mp4 (H.264), .webm (VP9), .gif, or .png for a folder of numbered pictures."""
+    check_format(path)
+    with atomic(path, overwrite) as temporary:
+        if path.suffix == ".png":
+            yield FolderSink(temporary)
+        elif path.suffix == ".gif":
+            gif = GifSink(temporary, fps)
+            yield gif
+            gif.finish()
+        else:
+            sink = VideoSink(temporary, fps, size)
+            try:
+                yield sink
+                sink.finish()
+            finally:
+                sink.close()

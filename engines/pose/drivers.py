@@ -1,0 +1,119 @@
+"""Drivers: what gives the poses of a clip. The kind is recognised by looking, and what is no driver is refused by name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.core.errors import ScdError
+from engines.core.keypoints import PoseTrack
+from engines.media.fit import fit_and_pad
+from engines.media.images import need_file, read_image
+from engines.media.video import probe, read_frames
+from engines.pose.draw import DrawStyle, draw_pose
+from engines.pose.files import load_track
+
+Picture = NDArray[np.uint8]
+Kind = Literal["skeleton video", "skeleton picture", "keypoints"]
+Content = Literal["skeleton", "densepose", "filled", "empty", "filmed"]
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+KEYPOINTS = {".npz", ".json"}
+LOOKED_AT = 8  # frames that decide the kind
+BLACK = 48  # the brightest channel of what counts as black
+DENSEPOSE_GROUND = np.array([68, 1, 84])  # the purple that DensePose clips have behind the person
+
+
+def content_of(picture: Picture) -> Content:
+    """What a picture shows: a thin drawing on black, a filled body, nothing, or the real world."""
+    small = cv2.resize(picture, (192, 256), interpolation=cv2.INTER_AREA)
+    if float((np.abs(small.astype(int) - DENSEPOSE_GROUND).max(axis=2) < 24).mean()) > 0.3:
+        return "densepose"
+    lit = (small.max(axis=2) >= BLACK).astype(np.uint8)
+    share = float(lit.mean())
+    if share < 0.0005:
+        return "empty"
+    if share > 0.4:
+        return "filmed"
+    thick = cv2.erode(lit, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)))
+    return "filled" if float(thick.sum()) > 0.2 * float(lit.sum()) else "skeleton"
+
+
+REFUSALS: dict[Content, tuple[str, str]] = {
+    "densepose": ("is a DensePose clip", "DensePose cannot drive scd: give a skeleton video (OpenPose or DWPose) or keypoints"),
+    "filled": ("shows filled body parts such as DensePose, not a skeleton", "give a skeleton video (OpenPose or DWPose) or keypoints"),
+    "empty": ("shows no skeleton in any frame that was looked at", "give a clip with a person's skeleton in it"),
+    "filmed": ("shows a filmed scene and needs pose detection, which this version lacks", "give a skeleton video (OpenPose or DWPose) or keypoints"),
+}
+
+
+def check_content(path: Path, pictures: list[Picture]) -> None:
+    """Accept a skeleton; ScdError names what else it is."""
+    kinds = [content_of(p) for p in pictures]
+    if "skeleton" in kinds and "filmed" not in kinds and "densepose" not in kinds:
+        return
+    worst = next((k for k in ("densepose", "filmed", "filled", "empty") if k in kinds), "empty")
+    what, hint = REFUSALS[worst]
+    raise ScdError(f"the driver {path} {what}", hint)
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A recognised driver: its kind, size (width, height), frames, and rational fps (None for a still)."""
+
+    path: Path
+    kind: Kind
+    size: tuple[int, int]
+    frames: int
+    fps: Fraction | None
+    track: PoseTrack | None = None
+
+    def pictures(self, start: int, stop: int, size: tuple[int, int]) -> Iterator[Picture]:
+        """Pose pictures uint8 (H, W, 3) of frames start .. stop - 1, fit into `size` (width, height) on black."""
+        if self.track is not None:
+            for points in self.track.points[start:stop]:
+                yield draw_pose(points, self.track.size, size, DrawStyle())
+        elif self.kind == "skeleton picture":
+            yield fit_and_pad(read_image(self.path, "the driver"), size, "black")[0]
+        else:
+            for picture in read_frames(self.path, start, stop, "the driver"):
+                yield fit_and_pad(picture, size, "black")[0]
+
+
+def guess(path: Path) -> Kind:
+    if path.is_dir() or path.suffix.lower() in KEYPOINTS:
+        return "keypoints"
+    return "skeleton picture" if path.suffix.lower() in PICTURES else "skeleton video"
+
+
+def open_driver(path: Path, kind: Kind | None = None) -> Driver:
+    """Recognise and check a driver. `kind` skips both. ScdError for what cannot drive a clip."""
+    if not path.exists():
+        raise ScdError(f"the driver {path} does not exist", "check the path given with --poses")
+    chosen = kind or guess(path)
+    if chosen == "keypoints":
+        track = load_track(path)
+        if len(track.points) == 0:
+            raise ScdError(f"the keypoint file {path} holds no frames", "give one with at least one frame")
+        return Driver(path, chosen, track.size, len(track.points), track.fps, track)
+    need_file(path, "the driver")
+    if chosen == "skeleton picture":
+        picture = read_image(path, "the driver")
+        if kind is None:
+            check_content(path, [picture])
+        return Driver(path, chosen, (picture.shape[1], picture.shape[0]), 1, None)
+    info = probe(path, "the driver")
+    if kind is None:
+        check_content(path, looked_at(path, info.frames))
+    return Driver(path, chosen, info.size, info.frames, info.fps)
+
+
+def looked_at(path: Path, frames: int) -> list[Picture]:
+    """A few frames spread over the first hundred."""
+    step = max(1, min(frames, 100) // LOOKED_AT)
+    found = read_frames(path, 0, step * LOOKED_AT, "the driver")
+    return [picture for index, picture in enumerate(found) if index % step == 0]
