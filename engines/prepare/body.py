@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -49,14 +50,14 @@ class BaseBody:
     def group(self, name: str) -> Group:
         return self.groups[name]
 
-    def joint_matrix(self, places: list[dict[str, object]]) -> sp.csr_matrix:
+    def joint_matrix(self, places: list[dict[str, Any]]) -> sp.csr_matrix:
         """Bone ends as means of vertices: matrix (bones, vertices)."""
         rows, columns, values = [], [], []
         for row, place in enumerate(places):
             if place["strategy"] == "CUBE":
                 members = np.unique(self.groups[str(place["cube_name"])].quads)
             else:
-                members = np.atleast_1d(place.get("vertex_indices", place.get("vertex_index")))  # type: ignore[arg-type]
+                members = np.array(place["vertex_indices"] if "vertex_indices" in place else [place["vertex_index"]])
             rows += [row] * len(members)
             columns += list(members)
             values += [1.0 / len(members)] * len(members)
@@ -73,11 +74,14 @@ class BaseBody:
     def bone_mask(self, *prefixes: str) -> NDArray[np.bool_]:
         """Vertices whose strongest bone begins with one of the prefixes."""
         wanted = np.array([name.startswith(prefixes) for name in self.names])
-        return wanted[self.dominant]
+        mask: NDArray[np.bool_] = wanted[self.dominant]
+        return mask
 
-    def pose(self, shape: Shape, rotations: Mapping[str, NDArray[np.float64]], root: NDArray[np.float64]) -> tuple[Floats, NDArray[np.float64], Floats]:
+    def pose(
+        self, shape: Shape, rotations: Mapping[str, NDArray[np.float64]], root: NDArray[np.float64]
+    ) -> tuple[Floats, NDArray[np.float64], Floats]:
         """Linear blend skinning. `rotations`: global rotation of a bone relative to rest; a bone that is not named turns with its
-        parent; `root`: where the root bone goes. Returns vertices (19158, 3), bone heads (bones, 3) and the bones' transforms (bones, 12)."""
+        parent; `root`: where the root bone goes. Returns vertices (19158, 3), bone heads (bones, 3) and bone transforms (bones, 12)."""
         count = len(self.names)
         turn, place = np.zeros((count, 3, 3)), np.zeros((count, 3))
         for i, name in enumerate(self.names):
@@ -130,7 +134,9 @@ def three_way(value: float, low: str, middle: str, high: str) -> dict[str, float
     return {low: max(0.0, 1 - 2 * value), middle: 1 - abs(2 * value - 1), high: max(0.0, 2 * value - 1)}
 
 
-def macro_weights(female: bool, age: float, muscle: float, weight: float, height: float, proportion: float, ethnicity: Mapping[str, float]) -> dict[str, float]:
+def macro_weights(
+    female: bool, age: float, muscle: float, weight: float, height: float, proportion: float, ethnicity: Mapping[str, float]
+) -> dict[str, float]:
     """Target weights of the whole-body sliders. `age` 0 is a 25-year-old, 1 the old target: adults only, by construction."""
     gender = "female" if female else "male"
     ages = {"young": 1 - age, "old": age}
@@ -156,8 +162,14 @@ FACE_FOLDERS = ("nose", "mouth", "chin", "cheek", "head", "eyes", "ears", "foreh
 def face_targets() -> tuple[str, ...]:
     """Local face shapes; left-hand ones stand for both sides. The head's age and fat sliders are left to the macro targets."""
     root = base_body().root / "targets"
-    names = [f"{folder}/{path.name.removesuffix('.target.gz')}" for folder in FACE_FOLDERS for path in sorted((root / folder).glob("*.target.gz"))]
-    return tuple(n for n in names if "/r-" not in n and "head-age" not in n and "-trans-" not in n.replace("nose", "") and "pointed" not in n)
+    names = [
+        f"{folder}/{path.name.removesuffix('.target.gz')}"
+        for folder in FACE_FOLDERS
+        for path in sorted((root / folder).glob("*.target.gz"))
+    ]
+    return tuple(
+        n for n in names if "/r-" not in n and "head-age" not in n and "-trans-" not in n.replace("nose", "") and "pointed" not in n
+    )
 
 
 def face_weights(rng: np.random.Generator, count: int, strength: float) -> dict[str, float]:

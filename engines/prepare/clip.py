@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.prepare import scenery
+from engines.prepare.body import BODY_VERTICES
 from engines.prepare.garments import LABELS
 from engines.prepare.landmarks import keypoints_3d
 from engines.prepare.mesh import Floats
@@ -61,7 +62,9 @@ def random_motion(spec: ClipSpec) -> tuple[str, list[MotionFrame], dict[str, flo
     held_out = spec.split != "train"
     name = str(HELD_OUT_MOTIONS[0] if held_out else rng.choice(TRAIN_MOTIONS, p=MOTION_SHARES))
     track = motion_track(name, spec.fps, spec.frames, float(rng.random()), float(rng.uniform(0.7, 1.15)))
-    curl = {"relaxed": (0.25, 0.5), "fist": (1.0, 1.3), "open": (0.0, 0.15)}[str(rng.choice(["relaxed", "fist", "open"], p=[0.65, 0.15, 0.2]))]
+    curl = {"relaxed": (0.25, 0.5), "fist": (1.0, 1.3), "open": (0.0, 0.15)}[
+        str(rng.choice(["relaxed", "fist", "open"], p=[0.65, 0.15, 0.2]))
+    ]
     return name, track, {"L": float(rng.uniform(*curl)), "R": float(rng.uniform(*curl)), "thumb": float(rng.uniform(0.05, 0.4))}
 
 
@@ -83,7 +86,7 @@ def pose_frames(person: Person, track: list[MotionFrame], hands: dict[str, float
 
 def random_camera(rng: np.random.Generator, posed: list[Posed], size: tuple[int, int]) -> tuple[scenery.Camera, float]:
     """A camera that keeps the whole clip in the picture (or, for one clip in six, cuts at the knees). Also its azimuth."""
-    body = np.concatenate([p.points[:13380:40] for p in posed])
+    body = np.concatenate([p.points[:BODY_VERTICES:40] for p in posed])
     low, high = body.min(0), body.max(0)
     middle = (low + high) / 2
     azimuth, distance = float(rng.uniform(-0.55, 0.55)), float(rng.uniform(2.7, 4.2))
@@ -143,9 +146,11 @@ class Clip:
         self.camera, azimuth = random_camera(rng, self.posed, spec.size)
         self.light: Light = scenery.random_light(rng, azimuth)
         self.drift = drift(rng, spec.frames, spec.size)
-        self.ground = float(min(p.points[:13380, 2].min() for p in self.posed))
+        self.ground = float(min(p.points[:BODY_VERTICES, 2].min() for p in self.posed))
         self.shadow = float(rng.uniform(0.25, 0.6))
-        back = np.array([[self.camera.eye[0] + self.camera.rows[2, 0] * 5.5, self.camera.eye[1] + self.camera.rows[2, 1] * 5.5, self.ground]])
+        back = np.array(
+            [[self.camera.eye[0] + self.camera.rows[2, 0] * 5.5, self.camera.eye[1] + self.camera.rows[2, 1] * 5.5, self.ground]]
+        )
         horizon = int(np.clip(self.camera.project(back)[0, 1], 0.45 * spec.size[1], 1.2 * spec.size[1]))
         self.background, self.scene_kind = scenery.random_background(np.random.default_rng(spec.part("background")), spec.size, horizon)
         self.azimuth = azimuth
@@ -162,9 +167,9 @@ class Clip:
         colours, labels, depth = render(scene, large, (width * OVERSAMPLING, height * OVERSAMPLING), self.camera.eye, self.light)
         share = cv2.resize((labels > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)[..., None]
         front = cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA)
-        back = self.background * scenery.contact_shadow(self.camera, posed.points[:13380], self.ground, self.shadow)[..., None]
-        back = cv2.warpAffine(back, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        picture = np.clip(back * (1 - share) + front * 255, 0, 255).round().astype(np.uint8)
+        back = self.background * scenery.contact_shadow(self.camera, posed.points[:BODY_VERTICES], self.ground, self.shadow)[..., None]
+        behind = cv2.warpAffine(back, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        picture = np.clip(behind * (1 - share) + front * 255, 0, 255).round().astype(np.uint8)
         small = labels[OVERSAMPLING // 2 :: OVERSAMPLING, OVERSAMPLING // 2 :: OVERSAMPLING]
         places = keypoints_3d(person.base, posed.points, posed.places, posed.transforms, person.shape.tails)
         keypoints = scored(moved(self.camera.project(places), matrix), depth)
@@ -188,7 +193,9 @@ class Clip:
         light = scenery.random_light(np.random.default_rng(0), 0.0)
         colours, labels, _ = render(scene, screen, (width * OVERSAMPLING, height * OVERSAMPLING), camera.eye, light)
         colours[labels == 0] = 1.0
-        picture: NDArray[np.uint8] = np.clip(cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA) * 255, 0, 255).round().astype(np.uint8)
+        picture: NDArray[np.uint8] = (
+            np.clip(cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA) * 255, 0, 255).round().astype(np.uint8)
+        )
         return picture
 
     def facts(self) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def planar_uv(places: NDArray[np.float64], span: float) -> Floats:
     return np.stack([places[:, 0] / span + 0.5, (places[:, 2] - 1.0) / span + 0.5], axis=1).astype(np.float32)
 
 
-def cloth(name: str, texture: NDArray[np.uint8], values: Floats, shape: Shape, offset: float, surface: str = "helper-tights", flare: float = 0.0) -> Part:
+def cloth(
+    name: str, texture: NDArray[np.uint8], values: Floats, shape: Shape, offset: float, surface: str = "helper-tights", flare: float = 0.0
+) -> Part:
     """A garment part; `flare` metres are added at its lower end."""
     smoothed, plain, faces = helper_surface(surface, 5)
     places = plain @ shape.vertices
@@ -135,7 +137,9 @@ def covered(base: BaseBody, shape: Shape, fields: list[Floats]) -> Floats:
     tree = cKDTree(shape.vertices[TIGHTS])
     distance, nearest = tree.query(shape.vertices[:BODY_VERTICES])
     deepest = np.max([f[TIGHTS][nearest] for f in fields], axis=0)
-    free = base.bone_mask("head", "neck03", "wrist", "finger", "metacarpal", "eye", "jaw", "oris", "tongue", "special", "levator")[:BODY_VERTICES]
+    free = base.bone_mask("head", "neck03", "wrist", "finger", "metacarpal", "eye", "jaw", "oris", "tongue", "special", "levator")[
+        :BODY_VERTICES
+    ]
     hidden = np.where(free | (distance > 0.06), -1.0, deepest)
     out = np.ones(len(shape.vertices), np.float32)
     out[:BODY_VERTICES] = 0.014 - hidden
@@ -193,7 +197,8 @@ def hairline(base: BaseBody, shape: Shape, ears: NDArray[np.bool_]) -> Floats:
     values[~base.bone_mask("head", "neck", "temporalis", "oculi", "special")] = -1
     values[BODY_VERTICES:] = -1
     values[ears] = -1
-    return np.clip(values, -0.05, 1).astype(np.float32)
+    field: Floats = np.clip(values, -0.05, 1).astype(np.float32)
+    return field
 
 
 def scalp_part(base: BaseBody, shape: Shape, ears: NDArray[np.bool_], texture: NDArray[np.uint8], thickness: float) -> Part:

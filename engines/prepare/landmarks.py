@@ -13,7 +13,10 @@ from engines.prepare.mesh import Floats
 from engines.prepare.textures import SIZE, uv_mask
 
 Matrix = NDArray[np.float64]
-BODY_BONES = {5: "upperarm01.L", 6: "upperarm01.R", 7: "lowerarm01.L", 8: "lowerarm01.R", 9: "wrist.L", 10: "wrist.R", 11: "upperleg01.L", 12: "upperleg01.R", 13: "lowerleg01.L", 14: "lowerleg01.R", 15: "foot.L", 16: "foot.R"}  # fmt: skip
+BODY_BONES = {
+    5: "upperarm01.L", 6: "upperarm01.R", 7: "lowerarm01.L", 8: "lowerarm01.R", 9: "wrist.L", 10: "wrist.R", 11: "upperleg01.L",
+    12: "upperleg01.R", 13: "lowerleg01.L", 14: "lowerleg01.R", 15: "foot.L", 16: "foot.R",
+}  # fmt: skip
 
 
 def vertex_mask(base: BaseBody, name: str) -> NDArray[np.bool_]:
@@ -34,12 +37,16 @@ class Finder:
         self.points = base.vertices[:BODY_VERTICES]
         self.left, self.right = heads[base.index["eye.L"]], heads[base.index["eye.R"]]
         self.middle = (self.left + self.right) / 2
-        head = base.bone_mask("head", "jaw", "eye", "oris", "levator", "oculi", "orbicularis", "special", "temporalis", "risorius", "neck03")[:BODY_VERTICES]
+        head = base.bone_mask(
+            "head", "jaw", "eye", "oris", "levator", "oculi", "orbicularis", "special", "temporalis", "risorius", "neck03"
+        )[:BODY_VERTICES]
         inner = vertex_mask(base, "inside-mouth")[:BODY_VERTICES]
         self.face = head & ~inner & (self.points[:, 1] < self.middle[1] + 0.09)
         self.numbers = np.flatnonzero(self.face)
         self.lips = np.flatnonzero(vertex_mask(base, "lips")[:BODY_VERTICES] & ~inner)
-        self.chin = float(self.points[self.face & (np.abs(self.points[:, 0]) < 0.01) & (self.points[:, 1] < self.middle[1] + 0.02), 2].min())
+        self.chin = float(
+            self.points[self.face & (np.abs(self.points[:, 0]) < 0.01) & (self.points[:, 1] < self.middle[1] + 0.02), 2].min()
+        )
 
     def near(self, x: float, z: float) -> int:
         """The front-most of the face vertices close to (x, z) metres from between the eyes."""
@@ -83,7 +90,10 @@ def face_vertices() -> tuple[int, ...]:
     """68 vertex numbers in 300-W order: jaw, brows, nose, eyes, mouth; from the picture's left (the person's right)."""
     finder = Finder(base_body())
     eye = float(finder.left[0] - finder.middle[0])
-    brows = [finder.near(x, 0.021 + 0.006 * (1 - abs(abs(x) - eye) / 0.02)) for x in (*np.linspace(-eye - 0.018, -eye + 0.018, 5), *np.linspace(eye - 0.018, eye + 0.018, 5))]
+    brows = [
+        finder.near(x, 0.021 + 0.006 * (1 - abs(abs(x) - eye) / 0.02))
+        for x in (*np.linspace(-eye - 0.018, -eye + 0.018, 5), *np.linspace(eye - 0.018, eye + 0.018, 5))
+    ]
     tip = finder.numbers[finder.points[finder.numbers, 1].argmin()]
     drop = float(finder.points[tip, 2] - finder.middle[2])
     nose = [finder.near(0.0, z) for z in np.linspace(0.0, drop, 4)] + [finder.near(x, drop - 0.012) for x in np.linspace(-0.013, 0.013, 5)]
@@ -110,7 +120,11 @@ def foot_vertices() -> tuple[int, ...]:
         place = base.vertices[feet]
         low = place[:, 2] < place[:, 2].min() + 0.04
         inner, front = place[:, 0] * sign, -place[:, 1]
-        out += [int(feet[np.where(low, front - 0.5 * inner, -9).argmax()]), int(feet[np.where(low, front * 0.6 + inner, -9).argmax()]), int(feet[np.where(low, -front, -9).argmax()])]
+        out += [
+            int(feet[np.where(low, front - 0.5 * inner, -9).argmax()]),
+            int(feet[np.where(low, front * 0.6 + inner, -9).argmax()]),
+            int(feet[np.where(low, -front, -9).argmax()]),
+        ]
     return tuple(out)
 
 
@@ -130,6 +144,6 @@ def keypoints_3d(base: BaseBody, points: Floats, places: Matrix, transforms: Flo
         for finger in range(5):
             for joint in range(3):
                 out[start + 1 + finger * 4 + joint] = places[base.index[f"finger{finger + 1}-{joint + 1}.{side}"]]
-            bone = base.index[f"finger{finger + 1}-3.{side}"]
-            out[start + 4 + finger * 4] = transforms[bone, :9].reshape(3, 3) @ tails[bone] + transforms[bone, 9:]
+            last = base.index[f"finger{finger + 1}-3.{side}"]
+            out[start + 4 + finger * 4] = transforms[last, :9].reshape(3, 3) @ tails[last] + transforms[last, 9:]
     return out

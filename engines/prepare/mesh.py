@@ -26,7 +26,10 @@ def to_metres(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def read_obj(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Group]]:
     """Vertices (n, 3) in metres, texture coordinates (m, 2), groups by name."""
-    vertices, coordinates, faces, name = [], [], {}, ""
+    vertices: list[list[float]] = []
+    coordinates: list[list[float]] = []
+    faces: dict[str, list[list[list[int]]]] = {}
+    name = ""
     for line in path.read_text().splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "v":
@@ -92,5 +95,6 @@ def normals(points: Floats, faces: Ints) -> Floats:
     for axis in range(3):
         for corner in range(3):
             out[:, axis] += np.bincount(faces[:, corner], face[:, axis], len(points)).astype(np.float32)
-    length: Floats = np.linalg.norm(out, axis=1, keepdims=True)
-    return out / np.maximum(length, 1e-12)
+    length = np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+    unit: Floats = out / length
+    return unit

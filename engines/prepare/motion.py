@@ -31,20 +31,22 @@ class MotionFrame:
 
 def from_quaternion(q: NDArray[np.float64]) -> Matrix:
     w, x, y, z = q / np.linalg.norm(q)
-    return np.array(
+    turn: Matrix = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
             [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
     )
+    return turn
 
 
 def about(axis: NDArray[np.float64], angle: float) -> Matrix:
     """Rotation by `angle` radians about an axis (Rodrigues)."""
     x, y, z = axis / max(float(np.linalg.norm(axis)), 1e-12)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    turn: Matrix = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return turn
 
 
 def onto(a: NDArray[np.float64], b: NDArray[np.float64]) -> Matrix:
@@ -52,13 +54,15 @@ def onto(a: NDArray[np.float64], b: NDArray[np.float64]) -> Matrix:
     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
     v = np.cross(a, b)
     cross = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + float(a @ b))
+    turn: Matrix = np.eye(3) + cross + cross @ cross / (1 + float(a @ b))
+    return turn
 
 
 def blend(a: Matrix, b: Matrix, share: float) -> Matrix:
     """A rotation between a (share 0) and b (share 1): the nearest rotation to the mixed matrices."""
     u, _, vt = np.linalg.svd((1 - share) * a + share * b)
-    return u @ vt
+    turn: Matrix = u @ vt
+    return turn
 
 
 QUATERNIONS = {"root": 3, "chest": 7, "neck": 11, "rhip": 15, "rankle": 20, "rshoulder": 24, "lhip": 29, "lankle": 34, "lshoulder": 38}
@@ -80,7 +84,8 @@ def sample(table: NDArray[np.float64], position: float) -> NDArray[np.float64]:
     for start in QUATERNIONS.values():
         if float(a[start : start + 4] @ b[start : start + 4]) < 0:
             b[start : start + 4] *= -1
-    return (1 - share) * a + share * b
+    mixed: Matrix = (1 - share) * a + share * b
+    return mixed
 
 
 def motion_track(name: str, fps: float, frames: int, start: float, speed: float) -> list[MotionFrame]:
@@ -141,7 +146,8 @@ def finger_rotations(base: BaseBody, shape: Shape, side: str, hand: Matrix, curl
     """Fingers bent towards the palm by `curl` a joint."""
 
     def head(name: str) -> NDArray[np.float64]:
-        return shape.heads[base.index[f"{name}.{side}"]]
+        place: Matrix = shape.heads[base.index[f"{name}.{side}"]]
+        return place
 
     across = head("finger5-1") - head("finger2-1")
     along = head("finger3-1") - head("wrist")
@@ -151,7 +157,9 @@ def finger_rotations(base: BaseBody, shape: Shape, side: str, hand: Matrix, curl
         turn = hand
         for joint in range(1, 4):
             name = f"finger{finger}-{joint}"
-            direction = head(f"finger{finger}-{joint + 1}") - head(name) if joint < 3 else shape.tails[base.index[f"{name}.{side}"]] - head(name)
+            direction = (
+                head(f"finger{finger}-{joint + 1}") - head(name) if joint < 3 else shape.tails[base.index[f"{name}.{side}"]] - head(name)
+            )
             axis = np.cross(direction, palm) * (1.0 if finger > 1 else 0.6)
             turn = turn @ about(axis, thumb if finger == 1 else curl)
             out[f"{name}.{side}"] = turn

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from engines.prepare.mesh import Floats, Ints
 
+Doubles = NDArray[np.float64]
+SHADOW_MAP = 384  # pixels a side
+SHADOW_SPAN = 2.8  # metres that the shadow map covers
+SHADOW_SLACK = 0.03  # metres a point may lie behind the shadow map without being in shadow
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -40,8 +45,8 @@ class Light:
     ambient: Floats
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def fill(screen, faces, cut, depth, hit, weights):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def fill(screen: Floats, faces: Ints, cut: Floats, depth: Floats, hit: NDArray[np.int32], weights: Floats) -> None:
     """Nearest triangle and its barycentric weights at every pixel centre. screen (V, 3): x, y in pixels, z growing away."""
     height, width = depth.shape
     for t in range(faces.shape[0]):
@@ -72,8 +77,8 @@ def fill(screen, faces, cut, depth, hit, weights):  # type: ignore[no-untyped-de
                     weights[y, x, 1] = v
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def lookup(texture, u, v, out):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def lookup(texture: NDArray[np.uint8], u: float, v: float, out: Doubles) -> None:
     """Bilinear texture sample, wrapped; v grows upwards."""
     size = texture.shape[0]
     x, y = (u - np.floor(u)) * size - 0.5, (1.0 - (v - np.floor(v))) * size - 0.5
@@ -85,8 +90,8 @@ def lookup(texture, u, v, out):  # type: ignore[no-untyped-def]
         out[channel] = (top * (1 - fy) + low * fy) / 255.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def lit_share(point, shadow_rows, shadow_depth):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def lit_share(point: Doubles, shadow_rows: Doubles, shadow_depth: Floats) -> float:
     """Share of a 3x3 neighbourhood of the shadow map that sees the key light."""
     size = shadow_depth.shape[0]
     x = shadow_rows[0, 0] * point[0] + shadow_rows[0, 1] * point[1] + shadow_rows[0, 2] * point[2] + shadow_rows[0, 3]
@@ -96,13 +101,17 @@ def lit_share(point, shadow_rows, shadow_depth):  # type: ignore[no-untyped-def]
     for dy in range(-1, 2):
         for dx in range(-1, 2):
             cx, cy = min(max(int(x) + dx, 0), size - 1), min(max(int(y) + dy, 0), size - 1)
-            if shadow_depth[cy, cx] > z - 0.03:
+            if shadow_depth[cy, cx] > z - SHADOW_SLACK:
                 seen += 1.0
     return seen / 9.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def shade(hit, weights, points, normals, uv, faces, material, textures, gloss, eye, directions, colours, ambient, shadow_rows, shadow_depth, out):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def shade(
+    hit: NDArray[np.int32], weights: Floats, points: Floats, normals: Floats, uv: Floats, faces: Ints, material: NDArray[np.int32],
+    textures: NDArray[np.uint8], gloss: Floats, eye: Doubles, directions: Doubles, colours: Floats, ambient: Floats, shadow_rows: Doubles,
+    shadow_depth: Floats, out: Floats,
+) -> None:  # fmt: skip
     """Colour of every hit pixel into out (H, W, 3), linear mix of ambient, wrapped diffuse and a little gloss."""
     height, width = hit.shape
     base, normal, point, view = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
@@ -145,7 +154,7 @@ def shadow_projection(points: Floats, direction: Floats, size: int) -> NDArray[n
     side /= np.linalg.norm(side)
     above = np.cross(side, direction)
     middle = points.mean(0)
-    scale = size / 2.8  # metres that the map spans
+    scale = size / SHADOW_SPAN
     rows = np.zeros((3, 4))
     for i, (axis, factor) in enumerate(((side, scale), (above, -scale), (-direction, 1.0))):
         rows[i, :3] = axis * factor
@@ -153,13 +162,13 @@ def shadow_projection(points: Floats, direction: Floats, size: int) -> NDArray[n
     return rows
 
 
-def render(scene: Scene, screen: Floats, size: tuple[int, int], eye: Floats, light: Light) -> tuple[Floats, NDArray[np.uint8], Floats]:
+def render(scene: Scene, screen: Floats, size: tuple[int, int], eye: Doubles, light: Light) -> tuple[Floats, NDArray[np.uint8], Floats]:
     """Colours (H, W, 3) in 0..1, labels (H, W) with 0 where nothing is, depth (H, W) with inf there. screen as in `fill`."""
     width, height = size
     depth, hit, weights = buffers(height, width)
     fill(screen, scene.faces, scene.cut, depth, hit, weights)
-    rows = shadow_projection(scene.points, light.directions[0], 384)
-    shadow, shadow_hit, shadow_weights = buffers(384, 384)
+    rows = shadow_projection(scene.points, light.directions[0], SHADOW_MAP)
+    shadow, shadow_hit, shadow_weights = buffers(SHADOW_MAP, SHADOW_MAP)
     above = (scene.points @ rows[:, :3].T + rows[:, 3]).astype(np.float32)
     fill(above, scene.faces, scene.cut, shadow, shadow_hit, shadow_weights)
     out = np.zeros((height, width, 3), np.float32)

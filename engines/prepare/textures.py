@@ -14,15 +14,39 @@ Colour = NDArray[np.float64]
 
 SANE = np.array(
     [
-        [245, 245, 242], [28, 28, 32], [52, 56, 66], [118, 122, 128], [176, 178, 176], [36, 48, 84], [64, 92, 140], [120, 152, 190], [142, 38, 44],
-        [188, 60, 52], [206, 128, 60], [226, 190, 96], [92, 112, 74], [48, 84, 64], [84, 132, 128], [150, 118, 88], [206, 184, 150], [112, 78, 60],
+        [245, 245, 242], [28, 28, 32], [52, 56, 66], [118, 122, 128], [176, 178, 176], [36, 48, 84], [64, 92, 140], [120, 152, 190],
+        [142, 38, 44], [188, 60, 52], [206, 128, 60], [226, 190, 96], [92, 112, 74], [48, 84, 64], [84, 132, 128], [150, 118, 88],
+        [206, 184, 150], [112, 78, 60],
         [132, 92, 132], [214, 160, 170], [200, 210, 226], [70, 58, 96],
     ],
     float,
 )  # fmt: skip
-DENIM = np.array([[36, 46, 78], [52, 70, 108], [88, 112, 150], [30, 32, 38], [92, 82, 66], [72, 76, 80], [196, 182, 152], [60, 52, 46]], float)
+DENIM = np.array(
+    [[36, 46, 78], [52, 70, 108], [88, 112, 150], [30, 32, 38], [92, 82, 66], [72, 76, 80], [196, 182, 152], [60, 52, 46]], float
+)
 HAIR = np.array([[24, 18, 16], [44, 30, 22], [72, 48, 32], [112, 78, 48], [186, 148, 94], [128, 56, 32], [138, 136, 134]], float)
-WORDS = ("SCD", "NOVA", "DANCE", "07", "23", "88", "CLUB", "WAVE", "ECHO", "MOVE", "LA", "42", "KITE", "RUN", "BLUE", "TEAM 9", "ZERO", "K2", "VIBE", "A1")
+WORDS = (
+    "SCD",
+    "NOVA",
+    "DANCE",
+    "07",
+    "23",
+    "88",
+    "CLUB",
+    "WAVE",
+    "ECHO",
+    "MOVE",
+    "LA",
+    "42",
+    "KITE",
+    "RUN",
+    "BLUE",
+    "TEAM 9",
+    "ZERO",
+    "K2",
+    "VIBE",
+    "A1",
+)
 
 
 def smooth_noise(rng: np.random.Generator, cells: tuple[int, ...]) -> NDArray[np.float64]:
@@ -30,14 +54,16 @@ def smooth_noise(rng: np.random.Generator, cells: tuple[int, ...]) -> NDArray[np
     total = np.zeros((SIZE, SIZE))
     for n in cells:
         total += cv2.resize(rng.standard_normal((n, n)), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-    return total / len(cells)
+    mean: NDArray[np.float64] = total / len(cells)
+    return mean
 
 
 def colour(rng: np.random.Generator, wild: float) -> Colour:
     """A garment colour: mostly from a sane palette, with a share of wild ones."""
     if rng.random() < wild:
         return rng.uniform(20, 240, 3)
-    return np.clip(SANE[rng.integers(len(SANE))] + rng.normal(0, 8, 3), 8, 250)
+    tone: Colour = np.clip(SANE[rng.integers(len(SANE))] + rng.normal(0, 8, 3), 8, 250)
+    return tone
 
 
 def finish(rng: np.random.Generator, picture: NDArray[np.float64]) -> Texture:
@@ -99,7 +125,13 @@ def print_on(rng: np.random.Generator, picture: NDArray[np.float64], centre: tup
         elif shape == 3:
             draw.regular_polygon((cx, cy, r * 0.7), 4, rotation=45, fill=fill)
         else:
-            points = [(cx + r * (0.75 if k % 2 == 0 else 0.32) * np.sin(k * np.pi / 5), cy - r * (0.75 if k % 2 == 0 else 0.32) * np.cos(k * np.pi / 5)) for k in range(10)]
+            points = [
+                (
+                    cx + r * (0.75 if k % 2 == 0 else 0.32) * np.sin(k * np.pi / 5),
+                    cy - r * (0.75 if k % 2 == 0 else 0.32) * np.cos(k * np.pi / 5),
+                )
+                for k in range(10)
+            ]
             draw.polygon(points, fill=fill)
     return np.asarray(image, float)
 
@@ -134,7 +166,8 @@ def uv_mask(base: BaseBody, name: str) -> NDArray[np.float64]:
 def skin_tone(rng: np.random.Generator, shape: Shape) -> Colour:
     tones = np.array([[112, 76, 54], [226, 186, 152], [236, 194, 170]], float)
     shares = np.array([shape.parameters[k] for k in ("african", "asian", "caucasian")])
-    return np.clip(shares @ tones * rng.uniform(0.88, 1.05), 30, 245)
+    tone: Colour = np.clip(shares @ tones * rng.uniform(0.88, 1.05), 30, 245)
+    return tone
 
 
 def skin_texture(rng: np.random.Generator, base: BaseBody, shape: Shape, tone: Colour, brow: Colour) -> Texture:
@@ -142,7 +175,12 @@ def skin_texture(rng: np.random.Generator, base: BaseBody, shape: Shape, tone: C
     base_tone = tone / 255
     texture = np.ones((SIZE, SIZE, 3)) * base_tone * (1 + 0.02 * smooth_noise(rng, (16, 40))[..., None])
     lipstick = rng.uniform(0.5, 0.66) if shape.female else 0.7
-    tints = {"lips": (base_tone * np.array([0.9, lipstick, lipstick]), 0.85), "ears": (base_tone * np.array([1.0, 0.82, 0.8]), 0.4), "fingernails": (base_tone * 1.1, 0.5), "inside-mouth": (np.array([0.3, 0.1, 0.1]), 1.0)}  # fmt: skip
+    tints = {
+        "lips": (base_tone * np.array([0.9, lipstick, lipstick]), 0.85),
+        "ears": (base_tone * np.array([1.0, 0.82, 0.8]), 0.4),
+        "fingernails": (base_tone * 1.1, 0.5),
+        "inside-mouth": (np.array([0.3, 0.1, 0.1]), 1.0),
+    }
     for name, (tint, strength) in tints.items():
         mask = uv_mask(base, name)[..., None] * strength
         texture = texture * (1 - mask) + np.clip(tint, 0, 1) * mask

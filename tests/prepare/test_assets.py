@@ -21,7 +21,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     """A package that nobody has, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("SCD_ASSETS", raising=False)
-    return Package("tiny", "1.0", "no_such_module_of_scd", "tiny/a.obj", hashlib.sha256(CONTENT).hexdigest(), ("tiny/",), "CC0")
+    content = hashlib.sha256(CONTENT)
+    whole = hashlib.sha256(b"a.obj\0" + content.digest()).hexdigest()
+    return Package("tiny", "1.0", "no_such_module_of_scd", "tiny/a.obj", content.hexdigest(), ("tiny/",), whole, "CC0")
 
 
 def fake_pip(content: bytes, code: int = 0) -> Callable[..., Any]:

@@ -19,8 +19,9 @@ def scene(depths: list[float], cuts: list[float]) -> tuple[Scene, np.ndarray]:
     points = np.concatenate([[[-1, d - 3, 1], [1, d - 3, 1], [-1, d - 3, -1]] for d in depths]).astype(np.float32)
     textures = np.stack([np.full((4, 4, 3), 60 * (i + 1), np.uint8) for i in range(count)])
     made = Scene(
-        points, np.tile(np.array([0, -1, 0], np.float32), (3 * count, 1)), np.zeros((3 * count, 2), np.float32), np.repeat(cuts, 3).astype(np.float32),
-        np.arange(3 * count).reshape(-1, 3), np.arange(count, dtype=np.int32), np.arange(1, count + 1, dtype=np.uint8), textures, np.zeros(count, np.float32),
+        points, np.tile(np.array([0, -1, 0], np.float32), (3 * count, 1)), np.zeros((3 * count, 2), np.float32),
+        np.repeat(cuts, 3).astype(np.float32), np.arange(3 * count).reshape(-1, 3), np.arange(count, dtype=np.int32),
+        np.arange(1, count + 1, dtype=np.uint8), textures, np.zeros(count, np.float32),
     )  # fmt: skip
     return made, screen
 

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from engines.core.errors import ScdError
+from engines.core.errors import ScdError, UsageError
 from engines.core.manifest import read_manifest
 from engines.core.report import NullReport
 from engines.prepare import synthetic
@@ -106,3 +107,35 @@ def test_a_folder_of_somebody_else_is_refused(made: SyntheticRequest, tmp_path: 
     with pytest.raises(ScdError, match="not empty"):
         prepare_synthetic(replace(made, out=tmp_path), NullReport())
     assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"identities": 0}, "--identities"),
+        ({"frames": 0}, "--frames"),
+        ({"workers": 0}, "--workers"),
+        ({"size": (49, 64)}, "--size"),
+        ({"fps": Fraction(0)}, "--fps"),
+    ],
+)
+def test_senseless_numbers_are_refused(made: SyntheticRequest, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        prepare_synthetic(replace(made, out=tmp_path / "new", **change), NullReport())
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unwritable_place_is_named(made: SyntheticRequest, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ScdError, match="can't be written"):
+        prepare_synthetic(replace(made, out=tmp_path / "file/data"), NullReport())
+
+
+def test_a_clip_that_fails_leaves_nothing(made: SyntheticRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(synthetic, "save_png", full)
+    with pytest.raises(ScdError, match="No space left"):
+        prepare_synthetic(replace(made, out=tmp_path / "full"), NullReport())
+    assert list((tmp_path / "full/clips").iterdir()) == []
