@@ -43,7 +43,8 @@ class Part:
         if self.matrix is not None:
             own: Floats = np.asarray(self.matrix @ points)
         else:
-            assert self.rest is not None and self.weights is not None
+            assert self.rest is not None
+            assert self.weights is not None
             own = skinned(self.rest, self.weights, transforms)
         faces = self.faces if self.geometry_faces is None else self.geometry_faces
         facing = normals(own, faces)

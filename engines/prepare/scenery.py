@@ -127,4 +127,5 @@ def contact_shadow(camera: Camera, points: Floats, ground: float, strength: floa
         np.minimum(out, 2.0), (0, 0), 0.012 * height / 4
     )
     full = cv2.resize(np.clip(wide * 1.2, 0, 1), (width, height), interpolation=cv2.INTER_LINEAR)
-    return (1 - strength * full).astype(np.float32)
+    factor: Picture = (1 - strength * full).astype(np.float32)
+    return factor

@@ -196,4 +196,5 @@ def skin_texture(rng: np.random.Generator, base: BaseBody, shape: Shape, tone: C
     fill = tuple(int(v) for v in 0.35 * tone + 0.65 * brow * 0.8)
     for corners in uv_quads[mask]:
         draw.polygon([(base.uv[i][0] * SIZE, (1 - base.uv[i][1]) * SIZE) for i in corners], fill=fill)
-    return cv2.GaussianBlur(np.asarray(image), (0, 0), 0.7).astype(np.uint8)
+    blurred: Texture = cv2.GaussianBlur(np.asarray(image), (0, 0), 0.7).astype(np.uint8)
+    return blurred

@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
 from engines.prepare.clip import Clip, ClipSpec, Frame
 from engines.prepare.garments import LABELS
 from engines.prepare.people import random_person

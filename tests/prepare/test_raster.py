@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
 from engines.prepare.raster import Light, Scene, render
 
 LIGHT = Light(np.array([[0.0, -1.0, 0.2]], np.float32), np.full((1, 3), 0.5, np.float32), np.full((2, 3), 0.3, np.float32))

@@ -3,6 +3,9 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,9 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
-from engines.core.errors import ScdError, UsageError
+from engines.core.errors import MissingExtra, ScdError, UsageError
 from engines.core.manifest import read_manifest
 from engines.core.report import NullReport
 from engines.prepare import synthetic
@@ -75,6 +76,7 @@ def test_splits_are_drawn_one_identity_at_a_time() -> None:
     assert splits.count("test") == pytest.approx(100, abs=40)
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_bytes(made: SyntheticRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "BATCH", 1)  # so that workers are replaced, too
     prepare_synthetic(replace(made, out=tmp_path / "again", workers=2), NullReport())
@@ -93,6 +95,31 @@ def test_a_killed_run_is_taken_up_to_the_same_bytes(made: SyntheticRequest, tmp_
     prepare_synthetic(replace(made, out=broken), NullReport())
     assert digests(broken) == digests(made.out)
     assert (broken / "clips/000000/clip.json").stat().st_mtime_ns == kept
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_and_again(made: SyntheticRequest, tmp_path: Path) -> None:
+    """A real run, ended from outside once its first clip is there."""
+    out = tmp_path / "killed"
+    code = (
+        "from fractions import Fraction; from pathlib import Path; from engines.core.report import NullReport;"
+        "from engines.prepare.synthetic import SyntheticRequest, prepare_synthetic;"
+        f"prepare_synthetic(SyntheticRequest(Path({str(out)!r}), 3, 2, (48, 64), 4, 1, Fraction(12)), NullReport())"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    while run.poll() is None and not (out / "clips/000000/clip.json").exists():
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    assert not (out / "dataset.json").exists()
+    prepare_synthetic(replace(made, out=out), NullReport())
+    assert digests(out) == digests(made.out)
+
+
+def test_without_the_extra_it_says_what_to_install(made: SyntheticRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(MissingExtra, match=r"scd-cli\[synth\]"):
+        prepare_synthetic(made, NullReport())
 
 
 def test_other_arguments_never_mix(made: SyntheticRequest) -> None:
