@@ -68,6 +68,16 @@ class ModelSpec:
         return self.size[0] // self.downscale, self.size[1] // self.downscale
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """What the bundle recommends and validation uses: DDIM steps and guidance scale; frames per window and their overlap."""
+
+    steps: int
+    guidance: float
+    window: int
+    overlap: int
+
+
 def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:
     """The ordered site list of a model: every self-attention layer in execution order, down -> mid -> up.
 

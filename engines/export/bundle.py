@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from engines.core.bundle import SCHEMA_VERSION, write_facts
 from engines.core.errors import MissingExtra, ScdError
-from engines.core.recipe import parse
+from engines.core.manifest import read_manifest
 from engines.core.report import Report
+from engines.media.fit import fit_and_pad
+from engines.media.images import read_image
 from engines.media.output import atomic
+from engines.pose.files import load_track
 
 if TYPE_CHECKING:
     from engines.export.graphs import Graph
-    from engines.train.checkpoint import Checkpoint
+    from engines.model.loading import SavedModel
 
 WEIGHTS = "weights.data"
 
@@ -29,10 +32,13 @@ def io_of(graph: "Graph", model: Any) -> dict[str, Any]:
 def real_inputs(data: Path, size: tuple[int, int]) -> tuple[Any, Any]:
     """A held-out picture and its pose picture from a data set, for parity on what a clip really feeds."""
     from engines.pose.draw import DrawStyle, draw_pose
-    from engines.train.frames import load_clips
 
-    clip = load_clips(data, "val", size)[0]
-    return clip.frames[0], draw_pose(clip.points[0], clip.points_size, size, DrawStyle())
+    held_out = read_manifest(data, "val")
+    if not held_out:
+        raise ScdError(f"{data} holds no clips of the split 'val'", "make a larger data set with scd prepare-data")
+    track = load_track(data / held_out[0].keypoints)
+    picture = fit_and_pad(read_image(data / held_out[0].frame_path(0)), size, "edge")[0]
+    return picture, draw_pose(track.points[0], track.size, size, DrawStyle())
 
 
 def export_bundle(checkpoint: Path, out: Path, overwrite: bool, data: Path | None, report: Report) -> dict[str, Any]:
@@ -45,67 +51,54 @@ def export_bundle(checkpoint: Path, out: Path, overwrite: bool, data: Path | Non
         import torch  # noqa: F401
     except ImportError as error:
         raise MissingExtra("scd export", "train") from error
-    from engines.train import checkpoint as checkpoints
+    from engines.model.loading import load_model
 
-    found = checkpoints.need(checkpoint, "scd", "--checkpoint")
+    saved = load_model(checkpoint)
     with atomic(out, overwrite) as temporary:
         temporary.mkdir()
-        return write_graphs(found, temporary, data, report)
+        return write_graphs(saved, temporary, data, report)
 
 
-def load_rounded(found: "Checkpoint") -> tuple[Any, Any, Any]:
-    """(recipe, SCD, autoencoder) of a checkpoint, weights as float16 will hold them."""
-    from engines.train.checkpoint import under
-    from engines.train.recipe import ScdRecipe
-    from engines.train.scd import build_autoencoder, build_scd
-
-    recipe = parse(ScdRecipe, found.facts["recipe"], str(found.folder))
-    weights = found.weights()
-    model = build_scd(found.facts["recipe"]["model"], under("scd", weights), found.folder)
-    autoencoder = build_autoencoder(found.facts["autoencoder"], under("autoencoder", weights), found.folder)
-    return recipe, model.half().float(), autoencoder.half().float()
-
-
-def write_graphs(found: "Checkpoint", folder: Path, data: Path | None, report: Report) -> dict[str, Any]:
+def write_graphs(saved: "SavedModel", folder: Path, data: Path | None, report: Report) -> dict[str, Any]:
     import onnx
 
     from engines.export.graphs import bundle_graphs, export_graph
     from engines.export.parity import gates, real_feeds
     from engines.export.weights import WeightStore, move_weights
 
-    recipe, model, autoencoder = load_rounded(found)
+    model, autoencoder = saved.model.half().float(), saved.autoencoder.half().float()  # as float16 will hold them
     graphs, store, described = bundle_graphs(model, autoencoder), WeightStore(WEIGHTS), {}
     with report.stage("export graphs", len(graphs)) as bar:
         for graph in graphs:
-            proto = export_graph(graph, recipe.model)
+            proto = export_graph(graph, model.spec)
             described[graph.name] = io_of(graph, proto)
             move_weights(proto, store)
             onnx.save(proto, str(folder / f"{graph.name}.onnx"))
             bar.advance(1)
     (folder / WEIGHTS).write_bytes(bytes(store.data))
-    real = real_feeds(graphs, *real_inputs(data, recipe.model.size)) if data else {}
+    real = real_feeds(graphs, *real_inputs(data, model.spec.size)) if data else {}
     parity = {}
     with report.stage("check parity", len(graphs)) as bar:
         for graph in graphs:
             onnx.checker.check_model(str(folder / f"{graph.name}.onnx"))
             parity[graph.name] = gates(graph, folder / f"{graph.name}.onnx", real.get(graph.name))
             bar.advance(1)
-    facts = bundle_facts(found, recipe, model.unet.sites, described, parity)
+    facts = bundle_facts(saved, described, parity)
     write_facts(folder, facts)
     return facts
 
 
-def bundle_facts(found: "Checkpoint", recipe: Any, sites: Any, graphs: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
-    motion, sampling = recipe.model.motion, recipe.sampling
-    longest = motion.max_frames if motion else sampling.window
+def bundle_facts(saved: "SavedModel", graphs: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
+    spec, sampling, recipe = saved.model.spec, saved.sampling, saved.facts["recipe"]
+    longest = spec.motion.max_frames if spec.motion else sampling.window
     if sampling.window > longest:
         raise ScdError(f"the recipe's window of {sampling.window} frames is longer than the motion modules' {longest}", "lower sampling.window")
     return {
-        "schema_version": SCHEMA_VERSION, "name": recipe.name, "kind": "scd-v" if motion else "scd-i", "flavour": "ort-cpu",
-        "size": list(recipe.model.size),
-        "latents": {"channels": recipe.model.unet.latent_channels, "downscale": recipe.model.downscale, "scaling_factor": 1.0},
+        "schema_version": SCHEMA_VERSION, "name": saved.facts["name"], "kind": "scd-v" if spec.motion else "scd-i", "flavour": "ort-cpu",
+        "size": list(spec.size),
+        "latents": {"channels": spec.unet.latent_channels, "downscale": spec.downscale, "scaling_factor": 1.0},
         "window": {"min": 1, "max": longest, "default": sampling.window, "overlap": sampling.overlap},
-        "schedule": asdict(recipe.schedule), "sampling": {"steps": sampling.steps, "guidance": sampling.guidance},
-        "sites": [asdict(site) for site in sites], "graphs": graphs, "parity": parity, "licence": "Apache-2.0",
-        "provenance": {"step": found.step, "data": found.facts["data"], "recipe": found.facts["recipe"], "trained_on": "synthetic people of scd prepare-data"},
+        "schedule": asdict(saved.schedule), "sampling": {"steps": sampling.steps, "guidance": sampling.guidance},
+        "sites": [asdict(site) for site in saved.model.unet.sites], "graphs": graphs, "parity": parity, "licence": "Apache-2.0",
+        "provenance": {"step": saved.facts["step"], "data": saved.facts["data"], "recipe": recipe, "trained_on": "synthetic people of scd prepare-data"},
     }  # fmt: skip

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engines.core.errors import ScdError
 from engines.export.graphs import Graph
-from engines.model.torch_session import TorchSession
+from engines.export.torch_twin import torch_sessions
 
 TOLERANCE = 1e-4  # relative L2 error, float32 onnxruntime against float32 torch
 Arrays = dict[str, NDArray[np.float32]]
@@ -29,10 +29,6 @@ def open_plain(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def torch_twin(graph: Graph) -> TorchSession:
-    return TorchSession(graph.module, list(graph.inputs), graph.outputs)
-
-
 def random_feeds(graph: Graph, sizes: Mapping[str, int]) -> Arrays:
     """The graph's example inputs cut or repeated so that each dynamic axis has the size asked for."""
     feeds: Arrays = {}
@@ -46,7 +42,7 @@ def random_feeds(graph: Graph, sizes: Mapping[str, int]) -> Arrays:
 
 def check_parity(graph: Graph, session: onnxruntime.InferenceSession, feeds: Arrays, what: str) -> float:
     """The worst relative L2 error over the outputs. ScdError names the tensor that exceeds the tolerance."""
-    truth = torch_twin(graph).run(feeds)
+    truth = torch_sessions([graph])[graph.name].run(feeds)
     worst = 0.0
     for name, value in zip(graph.outputs, session.run(graph.outputs, feeds), strict=True):
         error = relative_l2(value, truth[name])
@@ -79,7 +75,7 @@ def gates(graph: Graph, path: Path, real: Arrays | None) -> dict[str, Any]:
 
 def real_feeds(graphs: list[Graph], picture: NDArray[np.uint8], pose: NDArray[np.uint8]) -> dict[str, Arrays]:
     """Inputs as a clip meets them: a picture (H, W, 3), a pose picture, and what the graphs before make of them."""
-    by_name = {graph.name: torch_twin(graph) for graph in graphs}
+    by_name = torch_sessions(graphs)
     image = picture.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
     drawn = pose.transpose(2, 0, 1)[None].astype(np.float32) / 255
     latents = by_name["encoder"].run({"image": image})["latents"]

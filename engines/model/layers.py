@@ -71,7 +71,7 @@ class Attention(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Multi-head attention on (B, T, C) tensors; becomes onnxruntime's fused MultiHeadAttention node during an export for it."""
     if torch.onnx.is_in_onnx_export():
-        from engines.export.fused_attention import multi_head_attention
+        from engines.model.fused_attention import multi_head_attention
 
         return multi_head_attention(query, key, value, heads)
     q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key, value))

@@ -7,7 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.core.keypoints import (
-    BODY_COLOURS, DRAWN_FROM, FACE, FACE_DOT, HAND_BONES, HAND_COLOURS, HAND_DOT, LEFT_HAND, LIMBS, RIGHT_HAND, openpose_body,
+    BODY_COLOURS,
+    DRAWN_FROM,
+    FACE,
+    FACE_DOT,
+    HAND_BONES,
+    HAND_COLOURS,
+    HAND_DOT,
+    LEFT_HAND,
+    LIMBS,
+    RIGHT_HAND,
+    openpose_body,
 )  # fmt: skip
 
 Picture = NDArray[np.uint8]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.report import Report
+from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
-from engines.train import checkpoint as checkpoints
 from engines.train.frames import TrainingClip, data_fingerprint, load_clips, prefetched
 from engines.train.loop import Progress, Stage, run_loop
 from engines.train.recipe import AutoencoderRecipe

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engines.core.errors import ScdError
 from engines.core.report import Report
-from engines.train.checkpoint import Checkpoint, load_strict, prefixed, save_checkpoint, under
+from engines.model.checkpoint import Checkpoint, load_strict, prefixed, save_checkpoint, under
 from engines.train.recipe import Logging, Optim
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.core.schedule import NoiseSchedule
-from engines.core.specs import AutoencoderSpec, ModelSpec
+from engines.core.specs import AutoencoderSpec, ModelSpec, Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +74,6 @@ class PoseStyle:
     width_range: tuple[float, float]
     drop_hands: float
     drop_face: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """What the bundle recommends and validation uses: DDIM steps and guidance scale; frames per window and their overlap."""
-
-    steps: int
-    guidance: float
-    window: int
-    overlap: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

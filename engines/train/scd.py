@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.report import Report
-from engines.core.specs import ModelSpec
-from engines.model.autoencoder import Autoencoder
+from engines.model import checkpoint as checkpoints
+from engines.model.checkpoint import load_strict, prefixed, under
+from engines.model.loading import load_autoencoder
 from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
-from engines.train import checkpoint as checkpoints
-from engines.train.checkpoint import load_strict, prefixed, under
 from engines.train.frames import TrainingClip, data_fingerprint, load_clips, prefetched
 from engines.train.latents import all_latents, as_tensor
 from engines.train.loop import Progress, Stage, run_loop
@@ -126,21 +125,6 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch) -> Tensor:
     return F.mse_loss(model.target(noisy, batch.timesteps, features[references:], kv, clips).float(), goal)
 
 
-def load_autoencoder(folder: Path) -> Autoencoder:
-    """The autoencoder of a training run, frozen."""
-    found = checkpoints.need(folder, "autoencoder", "--set autoencoder=RUN")
-    return build_autoencoder(found.facts["recipe"]["autoencoder"], found.weights(), found.folder)
-
-
-def build_autoencoder(spec: dict[str, Any], weights: dict[str, Tensor], where: Path) -> Autoencoder:
-    from engines.core.recipe import parse
-    from engines.core.specs import AutoencoderSpec
-
-    model = Autoencoder(parse(AutoencoderSpec, spec, str(where)))
-    load_strict(model, weights, where)
-    return model.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
 def fresh_model(recipe: ScdRecipe) -> SCD:
     """A new model, with the weights of `initial` where the recipe names one; with `train_only_motion` all else is frozen."""
     torch.manual_seed(recipe.seed)
@@ -177,11 +161,3 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
     facts = {"kind": "scd", "name": recipe.name, "recipe": asdict(recipe), "autoencoder": asdict(autoencoder.spec), "data": data_fingerprint(clips)}
     stage = Stage(model, ema, lambda _, batch: diffusion_loss(model, recipe, batch), batches.between, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)
-
-
-def build_scd(spec: dict[str, Any], weights: dict[str, Tensor], where: Path) -> SCD:
-    from engines.core.recipe import parse
-
-    model = SCD(parse(ModelSpec, spec, str(where)))
-    load_strict(model, weights, where)
-    return model.requires_grad_(False).eval()

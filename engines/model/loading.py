@@ -1,0 +1,50 @@
+"""Models from checkpoints: built from the specs that the checkpoint carries, loaded strictly, frozen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engines.core.recipe import parse
+from engines.core.schedule import NoiseSchedule
+from engines.core.specs import AutoencoderSpec, ModelSpec, Sampling
+from engines.model import checkpoint as checkpoints
+from engines.model.autoencoder import Autoencoder
+from engines.model.checkpoint import load_strict, under
+from engines.model.scd import SCD
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """All that a finished SCD model is: networks and how to sample them. `facts` is checkpoint.json."""
+
+    model: SCD
+    autoencoder: Autoencoder
+    schedule: NoiseSchedule
+    sampling: Sampling
+    facts: dict[str, Any]
+
+
+def build_autoencoder(spec: dict[str, Any], weights: dict[str, Tensor], where: Path) -> Autoencoder:
+    model = Autoencoder(parse(AutoencoderSpec, spec, str(where)))
+    load_strict(model, weights, where)
+    return model.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def load_autoencoder(folder: Path) -> Autoencoder:
+    """The autoencoder of a training run."""
+    found = checkpoints.need(folder, "autoencoder", "--set autoencoder=RUN")
+    return build_autoencoder(found.facts["recipe"]["autoencoder"], found.weights(), found.folder)
+
+
+def load_model(folder: Path) -> SavedModel:
+    """The newest SCD checkpoint under a folder, with the autoencoder it was trained on."""
+    found = checkpoints.need(folder, "scd", "--checkpoint")
+    weights, recipe, where = found.weights(), found.facts["recipe"], str(found.folder)
+    model = SCD(parse(ModelSpec, recipe["model"], where))
+    load_strict(model, under("scd", weights), found.folder)
+    autoencoder = build_autoencoder(found.facts["autoencoder"], under("autoencoder", weights), found.folder)
+    schedule, sampling = parse(NoiseSchedule, recipe["schedule"], where), parse(Sampling, recipe["sampling"], where)
+    return SavedModel(model.requires_grad_(False).eval(), autoencoder, schedule, sampling, found.facts)

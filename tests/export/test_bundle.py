@@ -1,0 +1,88 @@
+"""Export at tiny size: the real exporter, the real gates, and the run time on what it wrote."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from engines.core.bundle import read_bundle  # noqa: E402
+from engines.core.errors import ScdError  # noqa: E402
+from engines.core.report import NullReport  # noqa: E402
+from engines.core.schedule import NoiseSchedule  # noqa: E402
+from engines.core.specs import Sampling  # noqa: E402
+from engines.export import parity  # noqa: E402
+from engines.export.bundle import export_bundle  # noqa: E402
+from engines.export.graphs import bundle_graphs  # noqa: E402
+from engines.generate.pipeline import Pipeline, open_pipeline, spec_of  # noqa: E402
+from engines.model.checkpoint import prefixed, save_checkpoint  # noqa: E402
+from engines.export.torch_twin import torch_sessions  # noqa: E402
+from tests.model.tiny import AUTOENCODER, tiny_autoencoder, tiny_scd  # noqa: E402
+
+SCHEDULE = NoiseSchedule(train_timesteps=1000, beta_start=0.00085, beta_end=0.012, zero_terminal_snr=True, prediction_type="v_prediction")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("run")
+    model, autoencoder = tiny_scd(motion=True), tiny_autoencoder()
+    recipe = {"model": asdict(model.spec), "schedule": asdict(SCHEDULE), "sampling": asdict(Sampling(steps=3, guidance=1.0, window=4, overlap=2))}
+    facts = {"kind": "scd", "name": "tiny", "step": 1, "recipe": recipe, "autoencoder": asdict(AUTOENCODER), "data": "none"}
+    weights = prefixed("scd", model.state_dict()) | prefixed("autoencoder", autoencoder.state_dict())
+    save_checkpoint(run, weights, {}, facts, keep=1)
+    return run
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path) -> Path:
+    out = checkpoint / "bundle"
+    export_bundle(checkpoint, out, False, None, NullReport())
+    return out
+
+
+def test_bundle_reads_back_and_says_what_was_measured(bundle: Path) -> None:
+    facts = read_bundle(bundle).facts
+    assert facts.kind == "scd-v"
+    assert all(figures["random"] < figures["tolerance"] for figures in facts.parity.values())
+    assert list(facts.graphs["target"]["inputs"])[:3] == ["latents", "timestep", "pose_features"]
+    assert [s.name for s in facts.sites][0] == "down.0.0"
+
+
+def test_reference_and_target_share_their_weights(bundle: Path) -> None:
+    """weights.data holds each tensor once, as float16: well below two float32 copies of the network."""
+    parameters = sum(p.numel() for m in (tiny_scd(True), tiny_autoencoder()) for p in m.parameters())
+    assert (bundle / "weights.data").stat().st_size < 2.2 * parameters
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_onnxruntime_pipeline_equals_torch_pipeline(bundle: Path, guidance: float) -> None:
+    read = read_bundle(bundle)
+    model, autoencoder = tiny_scd(True).half().float(), tiny_autoencoder().half().float()
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (1, 64, 32, 3), dtype=np.uint8)
+    poses = rng.integers(0, 256, (6, 64, 32, 3), dtype=np.uint8)
+    results = []
+    for pipeline in (open_pipeline(read, ("cpu",)), Pipeline(spec_of(read), torch_sessions(bundle_graphs(model, autoencoder)))):
+        conditions = 1 if guidance == 1.0 else 2
+        pipeline.set_reference(pipeline.reference_kv(pipeline.encode(picture), poses[:1], conditions))
+        latents = pipeline.denoise(pipeline.pose_features(poses), 3, guidance, 0, lambda: None)
+        results.append((latents, np.stack(list(pipeline.decode(latents)))))
+    (fast, shown), (plain, twin) = results
+    assert parity.relative_l2(fast, plain) < 1e-4
+    assert np.abs(shown.astype(int) - twin.astype(int)).max() <= 1
+
+
+def test_a_graph_that_is_wrong_stops_the_export(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "TOLERANCE", 1e-12)
+    with pytest.raises(ScdError, match="differs from torch"):
+        export_bundle(checkpoint, tmp_path / "bundle", False, None, NullReport())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bundle_json_names_every_file(bundle: Path) -> None:
+    facts = json.loads((bundle / "bundle.json").read_text())
+    assert set(facts["files"]) == {p.name for p in bundle.iterdir()} - {"bundle.json"}
