@@ -4,23 +4,28 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 
-from engines.core.report import Bar
+from engines.core.report import Bar, StageContext
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class PlainBar:
+class PlainStage:
     """Progress where no terminal is: a line every few seconds, and one at the end."""
 
     def __init__(self, name: str, total: int) -> None:
         self.name, self.total, self.done = name, total, 0
         self.started = self.said = time.monotonic()
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        typer.echo(self.line(), err=True)
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -31,72 +36,51 @@ class PlainBar:
     def line(self) -> str:
         seconds = max(time.monotonic() - self.started, 1e-6)
         rate = self.done / seconds
-        left = f", {clock((self.total - self.done) / rate)} left" if rate and self.done < self.total else f" in {clock(seconds)}"
-        return f"{self.name}: {self.done}/{self.total}, {rate:.3g}/s{left}"
+        left = f"{clock((self.total - self.done) / rate)} left" if rate and self.done < self.total else f"after {clock(seconds)}"
+        return f"{self.name}: {self.done}/{self.total}, {rate:.3g}/s, {left}"
+
+
+class RichStage:
+    """Progress on a terminal: a bar with count, rate and time left."""
+
+    def __init__(self, name: str, total: int) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        clocks = (TimeRemainingColumn(), TextColumn("left, after"), TimeElapsedColumn())
+        self.progress = Progress(*columns, *clocks, console=RichConsole(stderr=True))
+        self.task = self.progress.add_task(name, total=total, rate="")
+        self.started, self.done = time.monotonic(), 0
+
+    def __enter__(self) -> Bar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.progress.stop()
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        rate = self.done / max(time.monotonic() - self.started, 1e-6)
+        self.progress.update(self.task, advance=count, rate=f"{rate:.3g}/s")
 
 
 class Console:
-    """The Report of the engines, for people: on stderr, with colour only on a terminal and without NO_COLOR."""
+    """The Report of the engines, for people: on stderr, with a moving bar only on a terminal; Rich obeys NO_COLOR."""
 
     def __init__(self) -> None:
         self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Bar]:
+    def stage(self, name: str, total: int) -> StageContext:
         """Count `total` things under `name`."""
-        if self.terminal:
-            with rich_bar(name, total) as shown:
-                yield shown
-            return
-        plain = PlainBar(name, total)
-        yield plain
-        typer.echo(plain.line(), err=True)
+        return RichStage(name, total) if self.terminal else PlainStage(name, total)
 
     def note(self, text: str) -> None:
         typer.echo(text, err=True)
 
     def warn(self, text: str) -> None:
         typer.echo(f"warning: {text}", err=True)
-
-
-@contextmanager
-def rich_bar(name: str, total: int) -> Iterator[Bar]:
-    """A progress bar with count, rate and time left."""
-    from rich.console import Console as RichConsole
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:.3g}/s" if speed else "")
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        TextColumn("after"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=RichConsole(stderr=True)) as progress:
-        task = progress.add_task(name, total=total)
-
-        class Shown:
-            def advance(self, count: int) -> None:
-                progress.advance(task, count)
-
-        yield Shown()
 
 
 def clock(seconds: float) -> str:

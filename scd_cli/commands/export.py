@@ -13,12 +13,21 @@ Checkpoint = Annotated[
 ]
 Out = Annotated[Path, Option("--out", metavar="BUNDLE", help="Folder of the bundle.", show_default=False)]
 Flavour = Annotated[str, Option(metavar="NAME", help="What the graphs are made for.")]
+Data = Annotated[
+    Path | None,
+    Option(
+        metavar="DIR",
+        help="Data set whose held-out frames the graphs are compared on too. [default: random inputs only]",
+        show_default=False,
+    ),
+]
 Trt = Annotated[bool, Option("--trt", help="Also build TensorRT engines (a later version).")]
 
 
 def export(
     checkpoint: Checkpoint,
     out: Out,
+    data: Data = None,
     flavour: Flavour = FLAVOURS[0],
     trt: Trt = False,
     overwrite: Overwrite = False,
@@ -32,7 +41,7 @@ def export(
 
     \b
     Examples:
-      scd export --checkpoint runs/mini-scd-v --out bundle
+      scd export --checkpoint runs/mini-scd-v --data data --out bundle
       scd animate me.png --poses dance.mp4 --model bundle
     """
     from scd_cli.console import Console, not_yet, result
@@ -43,4 +52,4 @@ def export(
         raise not_yet(f"this version of scd export has no flavour {flavour}; it knows: {', '.join(FLAVOURS)}")
     from engines.export.bundle import export_bundle
 
-    result(export_bundle(checkpoint, out, overwrite, Console()), as_json, out)
+    result(export_bundle(checkpoint, out, overwrite, data, Console()), as_json, out)
