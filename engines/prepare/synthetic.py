@@ -150,7 +150,10 @@ def check_folder(request: SyntheticRequest) -> None:
     """A folder made with other arguments is never mixed with these."""
     path = request.out / "arguments.json"
     if path.exists():
-        found = json.loads(path.read_text())
+        try:
+            found = json.loads(path.read_text())
+        except ValueError as error:
+            raise ScdError(f"{path} is not JSON", "name another folder with --out") from error
         differing = [k for k, v in arguments(request).items() if found.get(k) != v and not (k == "identities" and found.get(k, 0) < v)]
         if differing:
             raise ScdError(

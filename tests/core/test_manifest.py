@@ -38,6 +38,8 @@ def test_finished_clips_of_a_data_set_that_is_being_written(tmp_path: Path) -> N
         (tmp_path / f"clips/{number:06d}").mkdir(parents=True)
         (tmp_path / f"clips/{number:06d}/clip.json").write_text(json.dumps(record(number)))
     (tmp_path / "clips/000002/frames").mkdir(parents=True)
+    (tmp_path / "clips/.000003.77").mkdir()
+    (tmp_path / "clips/.000003.77/clip.json").write_text(json.dumps(record(3)))
     assert [c.clip_id for c in read_manifest(tmp_path)] == ["000000", "000001"]
 
 
@@ -47,6 +49,12 @@ def test_finished_clips_of_a_data_set_that_is_being_written(tmp_path: Path) -> N
         ("not json", "not JSON"),
         (json.dumps({k: v for k, v in record(1).items() if k != "fps"}), "lacks fps"),
         (json.dumps(record(1, "holdout")), "unknown split 'holdout'"),
+        ("12", "not a JSON object"),
+        (json.dumps(record(1) | {"frames": 0}), "wrong frames: 0"),
+        (json.dumps(record(1) | {"size": [384]}), r"wrong size: \[384\]"),
+        (json.dumps(record(1) | {"fps": "12/0"}), "wrong fps: '12/0'"),
+        (json.dumps(record(1) | {"label_ids": ["skin"]}), "wrong label_ids"),
+        (json.dumps(record(1) | {"keypoints": None}), "wrong keypoints: None"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
