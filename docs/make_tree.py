@@ -1,0 +1,101 @@
+"""Write README's tree, one line a file, from the files' own first sentences: `python docs/make_tree.py`; --check fails when it is stale."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(?<=```tree\n).*?(?=```)", re.S)
+SPOKEN = {  # what cannot speak for itself; a folder named here stands for all it holds
+    ".ci/": "continuous integration",
+    ".ci/run": "everything a change must pass, from a clean clone, on a CPU",
+    ".gitignore": "what git leaves alone",
+    "CHANGELOG.md": "what changed, by version",
+    "Justfile": "the commands developers use",
+    "LICENSE": "Apache-2.0",
+    "README.md": "this page",
+    "docs/": "pages",
+    "engines/": "the machinery, one room a job; nothing here talks to people",
+    "engines/bundles/": "shipped models: bundle.json, ONNX graphs and their weights",
+    "engines/core/": "contracts on numpy and the standard library: errors, specs, schedule, windows, keypoints, bundle",
+    "engines/export/": "torch: a checkpoint as a bundle of ONNX graphs, compared with torch",
+    "engines/generate/": "animate, without torch",
+    "engines/media/": "pictures and video in and out",
+    "engines/model/": "torch: the networks",
+    "engines/pose/": "drivers, keypoint files, drawing",
+    "engines/prepare/": "data sets: synthetic people",
+    "engines/sessions/": "what runs a graph",
+    "engines/train/": "torch: the training stages",
+    "examples/": "a picture and a driver to try scd on",
+    "pyproject.toml": "the package, its extras, and the settings of every tool",
+    "recipes/": "training recipes, complete and strict",
+    "scd_cli/": "the command line; nothing heavy is imported before a command runs",
+    "scd_cli/commands/": "one file a command: options, help with examples, one lazy call",
+    "tests/": "one folder a room, and e2e",
+}
+CLOSED = ("engines/bundles/", "examples/")  # folders of data have one line
+
+
+def tracked() -> list[str]:
+    """Tracked files that hold something; an empty __init__.py needs no line."""
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [name for name in names if (ROOT / name).is_file() and (ROOT / name).stat().st_size]
+
+
+def sentence(name: str) -> str:
+    """What a file says of itself: docstring, first comment or heading, up to the end of its first sentence."""
+    if name in SPOKEN:
+        return SPOKEN[name]
+    path = ROOT / name
+    if path.suffix == ".py":
+        first = (ast.get_docstring(ast.parse(path.read_text())) or "").replace("\n", " ")
+    elif path.suffix in (".md", ".toml"):
+        first = path.read_text().splitlines()[0].lstrip("# ")
+    else:
+        first = ""
+    if not first:
+        raise SystemExit(
+            f"{name} has no docstring, comment or heading that README's tree could show; write one or name it in docs/make_tree.py"
+        )
+    return re.split(r"(?<=[^.])\. |\.$|; | \(see |: `python", first)[0]
+
+
+def lines() -> list[tuple[int, str, str]]:
+    """(depth, name, sentence) of every folder and file, folders first named when their first file comes."""
+    out: list[tuple[int, str, str]] = []
+    known: set[str] = set()
+    for name in sorted(tracked(), key=lambda n: (n.count("/") == 0, n)):
+        parts = name.split("/")
+        folders = ["/".join(parts[: i + 1]) + "/" for i in range(len(parts) - 1)]
+        for depth, folder in enumerate(folders):
+            if folder not in known:
+                known.add(folder)
+                out.append((depth, parts[depth] + "/", SPOKEN.get(folder, "")))
+        if not any(folder in CLOSED for folder in folders):
+            out.append((len(folders), parts[-1], sentence(name)))
+    return out
+
+
+def tree() -> str:
+    rows = [("  " * depth + name, text) for depth, name, text in lines()]
+    width = max(len(left) for left, _ in rows) + 2
+    return "".join(f"{left:<{width}}{text}".rstrip() + "\n" for left, text in rows)
+
+
+def main() -> int:
+    readme = README.read_text()
+    fresh = BLOCK.sub(lambda _: tree(), readme)
+    if "--check" not in sys.argv:
+        README.write_text(fresh)
+        return 0
+    if fresh == readme:
+        return 0
+    print("README's tree is stale; run: python docs/make_tree.py", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
