@@ -28,9 +28,10 @@ types:
 imports:
     lint-imports
 
-# Write docs/cli.md from --help
+# Write docs/cli.md from --help, and README's tree from the files' first sentences
 docs:
     python docs/make_cli.py
+    python docs/make_tree.py
 
 # Times and memory of start-up and of the main job, printed
 bench *options:

@@ -60,7 +60,7 @@ def sentence(name: str) -> str:
         raise SystemExit(
             f"{name} has no docstring, comment or heading that README's tree could show; write one or name it in docs/make_tree.py"
         )
-    return re.split(r"(?<=[^.])\. |\.$|; | \(see |: `python", first)[0]
+    return re.split(r"\. (?=[A-Z`])|\.$|; | \(see |: `?python", first)[0]
 
 
 def lines() -> list[tuple[int, str, str]]:
