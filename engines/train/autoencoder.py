@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.report import Report
+from engines.media.compare import psnr
 from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
 from engines.train.frames import TrainingClip, data_fingerprint, load_clips, prefetched
@@ -30,12 +31,6 @@ def to_frames(images: Tensor) -> NDArray[np.uint8]:
     """(n, 3, H, W) about [-1, 1] -> uint8 (n, H, W, 3)."""
     array: NDArray[np.uint8] = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return array
-
-
-def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 pictures, in floating point."""
-    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return 10 * float(np.log10(255.0**2 / max(error, 1e-12)))
 
 
 def measure_latents(model: Autoencoder, clips: list[TrainingClip]) -> None:

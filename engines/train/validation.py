@@ -11,7 +11,8 @@ from engines.core.sampler import ddim_sample
 from engines.model.autoencoder import Autoencoder
 from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
-from engines.train.autoencoder import psnr, to_frames, to_tensor
+from engines.media.compare import psnr
+from engines.train.autoencoder import to_frames, to_tensor
 from engines.train.frames import TrainingClip
 from engines.train.recipe import ScdRecipe
 from engines.train.sheets import contact_sheet, save_sheet
@@ -70,7 +71,9 @@ class Validation:
         copied = np.repeat(self.references, times, axis=0)
         ref_poses = np.repeat(self.ref_poses, times, axis=0)
         result = self.sample(model)
-        shown = slice(0, 16)
-        save_sheet(self.sheets / f"{step:06d}.png", contact_sheet([copied[shown], ref_poses[shown], self.poses[shown], result[shown], self.truth[shown]]))
-        mean = lambda pictures: float(np.mean([psnr(a, b) for a, b in zip(pictures, self.truth, strict=True)]))  # noqa: E731
-        return {"psnr": mean(result), "psnr_copy": mean(copied)}
+        rows = [copied, ref_poses, self.poses, result, self.truth]
+        save_sheet(self.sheets / f"{step:06d}.png", contact_sheet([row[:16] for row in rows]))
+        return {"psnr": self.mean_psnr(result), "psnr_copy": self.mean_psnr(copied)}
+
+    def mean_psnr(self, pictures: Frames) -> float:
+        return float(np.mean([psnr(a, b) for a, b in zip(pictures, self.truth, strict=True)]))

@@ -1,0 +1,157 @@
+"""Training at tiny size: real stages on a small made-up data set in the real layout."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from engines.core.errors import ScdError  # noqa: E402
+from engines.core.recipe import parse, read_toml  # noqa: E402
+from engines.core.report import NullReport  # noqa: E402
+from engines.model import checkpoint as checkpoints  # noqa: E402
+from engines.train.recipe import AutoencoderRecipe, Batching, Optim, ScdRecipe  # noqa: E402
+from engines.train.loop import learning_rate  # noqa: E402
+from engines.train.run import train  # noqa: E402
+from engines.train.scd import choose_frames, shifted_timesteps  # noqa: E402
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "mini"
+SMALL = ["size=[32,64]", "batch=2", "autoencoder.latent_channels=4", "autoencoder.channels=[8,8,16]", "autoencoder.blocks=[1,1,1]", "autoencoder.groups=4", "logging.validation_pairs=6"]
+SMALL_SCD = [
+    "model.size=[32,64]", "model.unet.latent_channels=4", "model.unet.channels=[32,64]", "model.unet.attention=[true,true]", "model.unet.head_size=16",
+    "model.unet.groups=8", "model.pose.channels=[8,8,8]", "batching.references=2", "batching.targets=3", "sampling.steps=2",
+    "logging.validation_pairs=2",
+]  # fmt: skip
+
+
+def steps(count: int, precision: str = "fp32") -> list[str]:
+    return [f"optim.steps={count}", "optim.warmup_steps=2", "optim.decay_steps=2", f'optim.precision="{precision}"', "logging.log_every=1", "logging.validate_every=100"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for number, split in enumerate(["train", "train", "train", "val"]):
+        folder = root / "clips" / f"{number:06d}"
+        for name in ("frames", "labels"):
+            (folder / name).mkdir(parents=True)
+        for index in range(5):
+            picture = cv2.resize(rng.integers(0, 256, (4, 2, 3), dtype=np.uint8), (32, 64))
+            cv2.imwrite(str(folder / "frames" / f"{index:04d}.png"), picture)
+            cv2.imwrite(str(folder / "labels" / f"{index:04d}.png"), np.ones((64, 32), np.uint8))
+        points = rng.uniform(0, 32, (5, 1, 133, 3)).astype(np.float32)
+        np.savez(folder / "keypoints.npz", points=points, size=np.array([32, 64]), fps=np.array("12/1"))
+        (folder / "clip.json").write_text(json.dumps(record(number, split)))
+    lines = [(root / "clips" / f"{n:06d}" / "clip.json").read_text() for n in range(4)]
+    (root / "metadata.jsonl").write_text("\n".join(lines))
+    return root
+
+
+def record(number: int, split: str) -> dict[str, Any]:
+    clip = f"{number:06d}"
+    return {
+        "clip_id": clip, "split": split, "file_name": f"clips/{clip}/frames/0000.png", "frames": 5, "size": [32, 64], "fps": "12/1",
+        "keypoints": f"clips/{clip}/keypoints.npz", "labels": f"clips/{clip}/labels", "label_ids": {"background": 0, "skin": 1},
+        "garments": {}, "identity": f"id{clip}", "motion": "dance_a" if split == "train" else "dance_b", "body": {}, "clothes": {}, "camera": {}, "provenance": {},
+    }  # fmt: skip
+
+
+def run(stage: str, overrides: list[str], out: Path, data: Path, resume: bool = False) -> dict[str, Any]:
+    return train(RECIPES / f"{stage}.toml", overrides, out, data, resume, NullReport())
+
+
+def losses(out: Path) -> list[float]:
+    return [line["loss"] for line in map(json.loads, (out / "log.jsonl").read_text().splitlines()) if "loss" in line]
+
+
+@pytest.fixture(scope="module")
+def autoencoder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("ae") / "run"
+    run("autoencoder", SMALL + steps(4), out, data)
+    return out
+
+
+def scd_settings(autoencoder: Path, count: int) -> list[str]:
+    return [*SMALL_SCD, *steps(count), f"autoencoder={autoencoder}"]
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "scd-i"])
+def test_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(stage: str, data: Path, autoencoder: Path, tmp_path: Path) -> None:
+    def settings(count: int) -> list[str]:
+        return SMALL + steps(count) if stage == "autoencoder" else scd_settings(autoencoder, count)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(stage, [*settings(6), "optim.decay_steps=1"], whole, data)
+    run(stage, [*settings(3), "optim.decay_steps=1"], broken, data)
+    run(stage, [*settings(6), "optim.decay_steps=1"], broken, data, resume=True)
+    assert losses(broken) == losses(whole)
+    first, second = (checkpoints.latest(folder) for folder in (whole, broken))
+    assert first is not None
+    assert second is not None
+    assert all(torch.equal(a, second.weights()[name]) for name, a in first.weights().items())
+
+
+def test_training_lowers_the_loss(data: Path, tmp_path: Path) -> None:
+    run("autoencoder", [*SMALL, *steps(60), "optim.learning_rate=0.003"], tmp_path / "run", data)
+    values = losses(tmp_path / "run")
+    assert np.mean(values[-5:]) < 0.7 * np.mean(values[:5])
+
+
+def test_video_stage_trains_motion_modules_and_nothing_else(data: Path, autoencoder: Path, tmp_path: Path) -> None:
+    image, video = tmp_path / "image", tmp_path / "video"
+    run("scd-i", scd_settings(autoencoder, 3), image, data)
+    motion = ["model.motion.levels=[0,1]", "model.motion.head_size=16", "model.motion.max_frames=8", f"initial={image}", "sampling.window=4", "sampling.overlap=1"]
+    run("scd-v", [*scd_settings(autoencoder, 4), *motion], video, data)
+    before, after = checkpoints.need(image, "scd", ""), checkpoints.need(video, "scd", "")
+    old, new = before.weights(), after.weights()
+    moved = [name for name, value in new.items() if "motion_modules" in name and "proj_out.weight" in name and value.any()]
+    assert moved
+    assert all(torch.equal(value, new[name]) for name, value in old.items())
+    assert (video / "sheets" / "000004.png").exists()
+
+
+def test_a_run_folder_is_not_overwritten(data: Path, autoencoder: Path) -> None:
+    with pytest.raises(ScdError, match="--resume"):
+        run("autoencoder", SMALL + steps(4), autoencoder, data)
+
+
+def test_a_nan_stops_the_run_and_names_the_step(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ScdError, match="step"):
+        run("autoencoder", [*SMALL, *steps(50), "optim.learning_rate=1e30", "optim.clip_norm=1e30"], tmp_path / "run", data)
+
+
+def test_weights_that_do_not_fit_are_listed(autoencoder: Path) -> None:
+    from engines.model.loading import build_autoencoder
+
+    found = checkpoints.need(autoencoder, "autoencoder", "")
+    weights = found.weights()
+    weights["unheard.of"] = weights.pop("latent_mean")
+    with pytest.raises(ScdError, match=r"missing latent_mean.*unknown unheard.of"):
+        build_autoencoder(found.facts["recipe"]["autoencoder"], weights, found.folder)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.parent.rglob("*.toml")), ids=lambda p: p.stem)
+def test_every_recipe_parses(path: Path) -> None:
+    table = read_toml(path, [])
+    parse(AutoencoderRecipe if table["kind"] == "autoencoder" else ScdRecipe, table, path.name)
+
+
+def test_learning_rate_warms_up_and_runs_down() -> None:
+    optim = Optim(steps=100, learning_rate=1.0, warmup_steps=10, decay_steps=20, weight_decay=0, betas=(0.9, 0.99), clip_norm=1, ema_decay=0.9, precision="fp32")
+    assert [learning_rate(optim, s) for s in (0, 9, 50, 80, 99)] == [0.1, 1.0, 1.0, 1.0, 0.05]
+
+
+def test_shifted_timesteps_favour_the_noisy_end() -> None:
+    plain, shifted = (shifted_timesteps(np.random.default_rng(0), 4000, s, 1000).mean() for s in (1.0, 3.0))
+    assert abs(plain - 500) < 20
+    assert shifted > 600
+
+
+def test_video_targets_are_neighbours() -> None:
+    batching = Batching(references=1, targets=4, consecutive=True, drop_reference=0, drop_ref_pose=0, timestep_shift=1)
+    _, frames = choose_frames(np.random.default_rng(0), 9, batching)
+    assert (np.diff(frames) == 1).all()
