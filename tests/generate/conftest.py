@@ -1,0 +1,15 @@
+"""The tiny bundle for all tests of this room."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.generate.tiny_bundle import write_tiny_bundle
+from tests.generate.tiny_model import TinyModel
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TinyModel]:
+    """Folder and numpy twin."""
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    return folder, write_tiny_bundle(folder)
