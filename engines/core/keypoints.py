@@ -22,13 +22,15 @@ BODY_NAMES = (
 )  # fmt: skip
 FEET_NAMES = ("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel")
 NAMES = (
-    *BODY_NAMES, *FEET_NAMES, *(f"face_{i}" for i in range(68)), *(f"left_hand_{i}" for i in range(21)), *(f"right_hand_{i}" for i in range(21)),
+    *BODY_NAMES, *FEET_NAMES, *(f"face_{i}" for i in range(68)),
+    *(f"left_hand_{i}" for i in range(21)), *(f"right_hand_{i}" for i in range(21)),
 )  # fmt: skip
 
 # OpenPose's 18 points as numbers of COCO's 17; -1 is the neck, midway between the shoulders.
 OPENPOSE_FROM_COCO = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 LIMBS = (
-    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
+    (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
 )  # fmt: skip
 HAND_BONES = tuple((0 if joint == 0 else finger * 4 + joint, finger * 4 + joint + 1) for finger in range(5) for joint in range(4))
 HAND_DOT = (0, 0, 255)

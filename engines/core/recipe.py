@@ -56,7 +56,9 @@ def parse(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     for key in data:
         if key not in fields:
             raise ScdError(f"{where} has the unknown key {key}", nearest(key, fields))
-    missing = [n for n, f in fields.items() if n not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    missing = [
+        n for n, f in fields.items() if n not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
     if missing:
         raise ScdError(f"{where} lacks the key {missing[0]}", "a recipe is complete: add it")
     return cls(**{key: convert(hints[key], value, f"{where}: {key}") for key, value in data.items()})

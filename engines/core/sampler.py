@@ -14,11 +14,11 @@ Predict = Callable[[Latents, int], Latents]
 def clean_and_noise(latents: Latents, prediction: Latents, alpha: float, kind: PredictionType) -> tuple[Latents, Latents]:
     """x_0 and epsilon that a prediction at a_t = alpha stands for. v-prediction also works where alpha is 0."""
     signal, noise = np.float32(alpha**0.5), np.float32((1 - alpha) ** 0.5)
+    if kind == "epsilon" and alpha <= 0:
+        raise ValueError("epsilon prediction cannot start from pure noise: alpha is 0")
     if kind == "v_prediction":
         return signal * latents - noise * prediction, signal * prediction + noise * latents
-    if alpha <= 0:
-        raise ValueError("epsilon prediction cannot start from pure noise: alpha is 0")
-    return (latents - noise * prediction) / signal, prediction
+    return np.asarray((latents - noise * prediction) / signal, np.float32), prediction
 
 
 def ddim_step(latents: Latents, prediction: Latents, alpha: float, alpha_next: float, kind: PredictionType) -> Latents:

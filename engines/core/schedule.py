@@ -28,7 +28,8 @@ class NoiseSchedule:
         root = np.sqrt(np.cumprod(1.0 - betas))
         if self.zero_terminal_snr:
             root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-        return root**2
+        alphas: NDArray[np.float64] = root**2
+        return alphas
 
     def timesteps(self, steps: int) -> NDArray[np.int64]:
         """The `steps` timesteps of sampling, falling, trailing spacing: the first is the last training timestep."""

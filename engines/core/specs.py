@@ -17,9 +17,7 @@ class AutoencoderSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UNetSpec:
-    """Denoising UNet of Stable Diffusion's shape. `attention[i]` says whether level i holds transformer blocks (the middle block always does).
-
-    """
+    """Denoising UNet of Stable Diffusion's shape. `attention[i]`: level i has transformer blocks (the middle always does)."""
 
     latent_channels: int
     channels: tuple[int, ...]
@@ -44,7 +42,7 @@ class PoseEncoderSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionSpec:
-    """Temporal attention after every spatial layer of the levels named, AnimateDiff's shape; `max_frames` is the length of the position table."""
+    """Temporal attention after every spatial layer of these levels, as AnimateDiff's; `max_frames`: length of the position table."""
 
     levels: tuple[int, ...]
     max_frames: int
@@ -90,7 +88,5 @@ def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:
         return Site(name, (columns >> level) * (rows >> level), unet.channels[level])
 
     down = [site(f"down.{i}.{j}", i) for i in range(last + 1) if unet.attention[i] for j in range(unet.layers_per_block)]
-    up = [
-        site(f"up.{i}.{j}", last - i) for i in range(last + 1) if unet.attention[last - i] for j in range(unet.layers_per_block + 1)
-    ]
+    up = [site(f"up.{i}.{j}", last - i) for i in range(last + 1) if unet.attention[last - i] for j in range(unet.layers_per_block + 1)]
     return (*down, site("mid", last), *up)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Frames start .. stop - 1, and the weight (stop - start,) of this window's prediction for each; weights of all windows sum to 1 a frame."""
+    """Frames start .. stop - 1, and the weight (stop - start,) of its prediction for each; all windows' weights sum to 1 a frame."""
 
     start: int
     stop: int

@@ -92,7 +92,9 @@ def bundle_facts(saved: "SavedModel", graphs: dict[str, Any], parity: dict[str, 
     spec, sampling, recipe = saved.model.spec, saved.sampling, saved.facts["recipe"]
     longest = spec.motion.max_frames if spec.motion else sampling.window
     if sampling.window > longest:
-        raise ScdError(f"the recipe's window of {sampling.window} frames is longer than the motion modules' {longest}", "lower sampling.window")
+        raise ScdError(
+            f"the recipe's window of {sampling.window} frames is longer than the motion modules' {longest}", "lower sampling.window"
+        )
     return {
         "schema_version": SCHEMA_VERSION, "name": saved.facts["name"], "kind": "scd-v" if spec.motion else "scd-i", "flavour": "ort-cpu",
         "size": list(spec.size),
@@ -100,5 +102,7 @@ def bundle_facts(saved: "SavedModel", graphs: dict[str, Any], parity: dict[str, 
         "window": {"min": 1, "max": longest, "default": sampling.window, "overlap": sampling.overlap},
         "schedule": asdict(saved.schedule), "sampling": {"steps": sampling.steps, "guidance": sampling.guidance},
         "sites": [asdict(site) for site in saved.model.unet.sites], "graphs": graphs, "parity": parity, "licence": "Apache-2.0",
-        "provenance": {"step": saved.facts["step"], "data": saved.facts["data"], "recipe": recipe, "trained_on": "synthetic people of scd prepare-data"},
+        "provenance": {
+            "step": saved.facts["step"], "data": saved.facts["data"], "recipe": recipe, "trained_on": "synthetic people (scd prepare-data)",
+        },
     }  # fmt: skip

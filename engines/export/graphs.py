@@ -91,7 +91,11 @@ def bundle_graphs(model: SCD, autoencoder: Autoencoder) -> list[Graph]:
 
     names = kv_names(model.unet.sites)
     kv = [normal(2, site.tokens, site.channels) for site in model.unet.sites for _ in range(2)]
-    target = {"latents": normal(3, channels, rows, columns), "timestep": torch.tensor([500.0]), "pose_features": normal(3, features, rows, columns)}
+    target = {
+        "latents": normal(3, channels, rows, columns),
+        "timestep": torch.tensor([500.0]),
+        "pose_features": normal(3, features, rows, columns),
+    }
     pose = torch.rand(3, 3, height, width, generator=random)
     reference = {"ref_latents": normal(2, channels, rows, columns), "ref_pose_features": normal(2, features, rows, columns)}
     return [

@@ -47,7 +47,10 @@ def check_parity(graph: Graph, session: onnxruntime.InferenceSession, feeds: Arr
     for name, value in zip(graph.outputs, session.run(graph.outputs, feeds), strict=True):
         error = relative_l2(value, truth[name])
         if not error <= TOLERANCE:
-            raise ScdError(f"the {graph.name} graph's {name} differs from torch by {error:.2e} on {what} inputs, above {TOLERANCE:.0e}", "report this as a bug")
+            raise ScdError(
+                f"the {graph.name} graph's {name} differs from torch by {error:.2e} on {what} inputs, above {TOLERANCE:.0e}",
+                "report this as a bug",
+            )
         worst = max(worst, error)
     return worst
 
@@ -76,13 +79,17 @@ def gates(graph: Graph, path: Path, real: Arrays | None) -> dict[str, Any]:
 def real_feeds(graphs: list[Graph], picture: NDArray[np.uint8], pose: NDArray[np.uint8]) -> dict[str, Arrays]:
     """Inputs as a clip meets them: a picture (H, W, 3), a pose picture, and what the graphs before make of them."""
     by_name = torch_sessions(graphs)
-    image = picture.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-    drawn = pose.transpose(2, 0, 1)[None].astype(np.float32) / 255
+    image: NDArray[np.float32] = picture.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(127.5) - np.float32(1)
+    drawn: NDArray[np.float32] = pose.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
     latents = by_name["encoder"].run({"image": image})["latents"]
     features = by_name["pose"].run({"pose": drawn})["pose_features"]
     reference = {"ref_latents": latents, "ref_pose_features": features}
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1)).numpy()
-    target = {"latents": 0.7 * latents + 0.7 * noise, "timestep": np.array([499.0], np.float32), "pose_features": features}
+    target: Arrays = {
+        "latents": (0.7 * latents + 0.7 * noise).astype(np.float32),
+        "timestep": np.array([499.0], np.float32),
+        "pose_features": features,
+    }
     return {
         "encoder": {"image": image}, "pose": {"pose": drawn}, "reference": reference,
         "target": target | by_name["reference"].run(reference), "decoder": {"latents": latents},

@@ -33,7 +33,7 @@ class WeightStore:
         return self.places[key]
 
 
-def external(name: str, array: np.ndarray, data_type: int, store: WeightStore) -> TensorProto:  # type: ignore[type-arg]
+def external(name: str, array: np.ndarray, data_type: int, store: WeightStore) -> TensorProto:
     offset, length = store.add(array.tobytes())
     tensor = TensorProto(name=name, data_type=data_type, dims=array.shape, data_location=TensorProto.EXTERNAL)
     for key, value in (("location", store.filename), ("offset", offset), ("length", length)):

@@ -198,7 +198,9 @@ def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
         job = check(request)
     facts = job.bundle.facts
     steps, guidance = request.steps or facts.sampling.steps, facts.sampling.guidance if request.guidance is None else request.guidance
-    report.note(f"{job.driver.kind}: {len(job.indices)} frames at {float(job.fps):g} fps, model {facts.name}, {steps} steps, guidance {guidance:g}")
+    report.note(
+        f"{job.driver.kind}: {len(job.indices)} frames at {float(job.fps):g} fps, model {facts.name}, {steps} steps, guidance {guidance:g}"
+    )
     if job.ref_pose is None:
         report.note("no pose of the reference given (--ref-pose or a keypoint file beside it): the model reads the picture alone")
     with timed(seconds, "load"):
@@ -213,7 +215,9 @@ def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
     )  # fmt: skip
 
 
-def render(job: Job, pipeline: Pipeline, features: FeatureStore, sampling: tuple[int, float], seconds: dict[str, float], report: Report) -> None:
+def render(
+    job: Job, pipeline: Pipeline, features: FeatureStore, sampling: tuple[int, float], seconds: dict[str, float], report: Report
+) -> None:
     """Reference, pose features, denoising, decoding and writing."""
     (steps, guidance), request = sampling, job.request
     with timed(seconds, "reference"):
@@ -226,9 +230,9 @@ def render(job: Job, pipeline: Pipeline, features: FeatureStore, sampling: tuple
     plan = pipeline.plan(len(features))
     with timed(seconds, "denoise"), report.stage("denoise (windows x steps)", len(plan) * steps) as bar:
         latents = pipeline.denoise(features, steps, guidance, request.seed, lambda: bar.advance(1))
-    with timed(seconds, "decode and write"), report.stage("decode and write", len(latents)) as bar:
-        with open_writer(request.output, job.fps, job.output_size, request.overwrite) as sink:
-            for picture in pipeline.decode(latents):
-                sink.write(unpad(picture, job.box, job.output_size))
-                bar.advance(1)
+    writer = open_writer(request.output, job.fps, job.output_size, request.overwrite)
+    with timed(seconds, "decode and write"), report.stage("decode and write", len(latents)) as bar, writer as sink:
+        for picture in pipeline.decode(latents):
+            sink.write(unpad(picture, job.box, job.output_size))
+            bar.advance(1)
     pipeline.close()

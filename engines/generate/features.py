@@ -11,7 +11,7 @@ class FeatureStore:
     """Appends (n, D, h, w) float32 blocks; slices like an array. Plain reads, not a memory map: mapped pages would count as memory."""
 
     def __init__(self) -> None:
-        self.file = tempfile.TemporaryFile(prefix="scd-features-")
+        self.file = tempfile.TemporaryFile(prefix="scd-features-")  # noqa: SIM115 (closed in __exit__)
         self.shape: tuple[int, ...] = ()
         self.count = 0
 

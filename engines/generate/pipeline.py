@@ -29,7 +29,6 @@ class Features(Protocol):
     def __getitem__(self, place: slice, /) -> NDArray[Any]: ...
 
 
-
 @dataclass(frozen=True)
 class PipelineSpec:
     """What the pipeline must know of the model: picture size (width, height), latents, windows, schedule."""

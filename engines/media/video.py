@@ -48,7 +48,7 @@ def rotation_of(frame: av.VideoFrame) -> int:
 
 
 def upright(frame: av.VideoFrame) -> Picture:
-    picture = frame.to_ndarray(format="rgb24")
+    picture: Picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     turns = rotation_of(frame) // 90
     out: Picture = np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
     return out

@@ -1,5 +1,6 @@
 """Video out: frames are encoded as they come; the file appears whole at the end or not at all."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -52,7 +53,9 @@ class VideoSink:
 
     def write(self, picture: Picture) -> None:
         frame = av.VideoFrame.from_ndarray(even(picture), format="rgb24")
-        frame = frame.reformat(format="yuv420p", src_colorspace="ITU709", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG")
+        frame = frame.reformat(
+            format="yuv420p", src_colorspace="ITU709", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
+        )
         for packet in self.stream.encode(frame):
             self.container.mux(packet)
 
@@ -88,7 +91,7 @@ class GifSink:
 
     def finish(self) -> None:
         edges = [round(100 * index / self.fps) for index in range(len(self.frames) + 1)]  # hundredths of a second
-        delays = [max(2, b - a) * 10 for a, b in zip(edges, edges[1:], strict=False)]
+        delays = [max(2, b - a) * 10 for a, b in itertools.pairwise(edges)]
         self.frames[0].save(self.path, format="GIF", save_all=True, append_images=self.frames[1:], duration=delays, loop=0)
 
 

@@ -81,9 +81,14 @@ def load_strict(module: nn.Module, weights: Mapping[str, Tensor], where: Path) -
     """Load exactly these weights. ScdError lists every missing, extra or misshapen key."""
     own = module.state_dict()
     problems = [f"missing {k}" for k in own if k not in weights] + [f"unknown {k}" for k in weights if k not in own]
-    problems += [f"{k} is {tuple(weights[k].shape)} not {tuple(own[k].shape)}" for k in own if k in weights and weights[k].shape != own[k].shape]
+    problems += [
+        f"{k} is {tuple(weights[k].shape)} not {tuple(own[k].shape)}" for k in own if k in weights and weights[k].shape != own[k].shape
+    ]
     if problems:
-        raise ScdError(f"{where} does not fit the model: {', '.join(problems[:8])}{' ...' if len(problems) > 8 else ''}", "use the recipe it was trained with")
+        raise ScdError(
+            f"{where} does not fit the model: {', '.join(problems[:8])}{' ...' if len(problems) > 8 else ''}",
+            "use the recipe it was trained with",
+        )
     module.load_state_dict(dict(weights), strict=True)
 
 

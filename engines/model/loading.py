@@ -30,7 +30,7 @@ class SavedModel:
 def build_autoencoder(spec: dict[str, Any], weights: dict[str, Tensor], where: Path) -> Autoencoder:
     model = Autoencoder(parse(AutoencoderSpec, spec, str(where)))
     load_strict(model, weights, where)
-    return model.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:

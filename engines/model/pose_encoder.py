@@ -26,12 +26,21 @@ class PoseEncoder(nn.Module):
         one, two, three = spec.pose.channels
         self.conv_in = nn.Conv2d(12, one, 3, padding=1)
         self.blocks = nn.ModuleList(
-            [nn.Conv2d(one, two, 3, stride=2, padding=1), nn.Conv2d(two, three, 3, stride=2, padding=1), nn.Conv2d(three, three, 3, padding=1)]
+            [
+                nn.Conv2d(one, two, 3, stride=2, padding=1),
+                nn.Conv2d(two, three, 3, stride=2, padding=1),
+                nn.Conv2d(three, three, 3, padding=1),
+            ]
         )
         extra = 4 * spec.pose.position_frequencies
-        self.register_buffer("position", position_features(*spec.latent_size, spec.pose.position_frequencies) if extra else torch.zeros(1, 0), persistent=False)
+        self.register_buffer(
+            "position",
+            position_features(*spec.latent_size, spec.pose.position_frequencies) if extra else torch.zeros(1, 0),
+            persistent=False,
+        )
         self.conv_out = nn.Conv2d(three + extra, spec.unet.channels[0], 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
+        assert self.conv_out.bias is not None
         nn.init.zeros_(self.conv_out.bias)
 
     def forward(self, pose: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class SCD(nn.Module):
         self.pose_encoder = PoseEncoder(spec)
 
     def reference(self, ref_latents: Tensor, ref_pose_features: Tensor) -> list[KeyValue]:
-        """The reference pass at timestep 0: latents (c, C, h, w) and pose features (c, D, h, w) -> K/V of every site, (c, tokens, channels) each.
+        """The reference pass at timestep 0: latents (c, C, h, w) and pose features (c, D, h, w) -> K/V by site, (c, tokens, channels).
 
         The reference sees only itself, frame by frame, so motion modules see clips of one frame: they are left out of this pass
         (an SCD-V reads its reference exactly as the SCD-I it grew from).

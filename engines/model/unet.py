@@ -1,6 +1,7 @@
 """The SCD denoising UNet: reference keys and values are arguments and returns; nothing is hooked, patched or banked (METHOD, Eq. 1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,9 @@ class Level(nn.Module):
         width = unet.channels[level]
         self.resnets = nn.ModuleList([ResnetBlock(c, width, unet.channels[0] * 4, unet.groups) for c in inputs])
         self.attentions = nn.ModuleList(
-            [SpatialTransformer(width, unet.head_size, unet.feed_forward_ratio, unet.groups) for _ in inputs] if unet.attention[level] else []
+            [SpatialTransformer(width, unet.head_size, unet.feed_forward_ratio, unet.groups) for _ in inputs]
+            if unet.attention[level]
+            else []
         )
         self.motion_modules = nn.ModuleList(motion_modules(spec, level, len(inputs)) if motion else [])
         name = "upsamplers" if up else "downsamplers"
@@ -39,7 +42,7 @@ class Level(nn.Module):
 
     @property
     def samplers(self) -> nn.ModuleList:
-        return self.upsamplers if hasattr(self, "upsamplers") else self.downsamplers
+        return cast(nn.ModuleList, self.upsamplers if hasattr(self, "upsamplers") else self.downsamplers)
 
     def layer(self, index: int, hidden: Tensor, time: Tensor, clips: int, references: "Feed") -> Tensor:
         hidden = self.resnets[index](hidden, time)
@@ -65,7 +68,7 @@ class Feed:
         self.reference: Iterator[KeyValue] | None = None if reference is None else iter(reference)
         self.collected: list[KeyValue] = []
 
-    def through(self, block: SpatialTransformer, hidden: Tensor) -> Tensor:
+    def through(self, block: nn.Module, hidden: Tensor) -> Tensor:
         hidden, own = block(hidden, None if self.reference is None else next(self.reference))
         self.collected.append(own)
         return hidden
@@ -131,7 +134,7 @@ class UNet(nn.Module):
         feed = Feed(reference)
         hidden = self.conv_in(latents) + pose_features
         skips = [hidden]
-        for block in self.down_blocks:
+        for block in cast(Iterable[Level], self.down_blocks):
             for index in range(len(block.resnets)):
                 hidden = block.layer(index, hidden, time, clips, feed)
                 skips.append(hidden)
@@ -139,7 +142,7 @@ class UNet(nn.Module):
                 hidden = sampler(hidden)
                 skips.append(hidden)
         hidden = self.mid_block(hidden, time, clips, feed)
-        for block in self.up_blocks:
+        for block in cast(Iterable[Level], self.up_blocks):
             for index in range(len(block.resnets)):
                 hidden = block.layer(index, torch.cat([hidden, skips.pop()], dim=1), time, clips, feed)
             for sampler in block.samplers:

@@ -38,11 +38,11 @@ class DrawStyle:
 
 
 def fixed(point: NDArray[np.floating]) -> tuple[int, int]:
-    return int(round(float(point[0]) * 2**SHIFT)), int(round(float(point[1]) * 2**SHIFT))
+    return round(float(point[0]) * 2**SHIFT), round(float(point[1]) * 2**SHIFT)
 
 
 def dot(picture: Picture, point: NDArray[np.floating], radius: float, colour: tuple[int, int, int]) -> None:
-    cv2.circle(picture, fixed(point), max(1, int(round(radius * 2**SHIFT))), colour, -1, cv2.LINE_8, SHIFT)
+    cv2.circle(picture, fixed(point), max(1, round(radius * 2**SHIFT)), colour, -1, cv2.LINE_8, SHIFT)
 
 
 def limb(picture: Picture, a: NDArray[np.floating], b: NDArray[np.floating], radius: float, colour: tuple[int, int, int]) -> None:

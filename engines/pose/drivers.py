@@ -47,7 +47,10 @@ REFUSALS: dict[Content, tuple[str, str]] = {
     "densepose": ("is a DensePose clip", "DensePose cannot drive scd: give a skeleton video (OpenPose or DWPose) or keypoints"),
     "filled": ("shows filled body parts such as DensePose, not a skeleton", "give a skeleton video (OpenPose or DWPose) or keypoints"),
     "empty": ("shows no skeleton in any frame that was looked at", "give a clip with a person's skeleton in it"),
-    "filmed": ("shows a filmed scene and needs pose detection, which this version lacks", "give a skeleton video (OpenPose or DWPose) or keypoints"),
+    "filmed": (
+        "shows a filmed scene and needs pose detection, which this version lacks",
+        "give a skeleton video (OpenPose or DWPose) or keypoints",
+    ),
 }
 
 
@@ -56,7 +59,8 @@ def check_content(path: Path, pictures: list[Picture]) -> None:
     kinds = [content_of(p) for p in pictures]
     if "skeleton" in kinds and "filmed" not in kinds and "densepose" not in kinds:
         return
-    worst = next((k for k in ("densepose", "filmed", "filled", "empty") if k in kinds), "empty")
+    order: tuple[Content, ...] = ("densepose", "filmed", "filled", "empty")
+    worst: Content = next((k for k in order if k in kinds), "empty")
     what, hint = REFUSALS[worst]
     raise ScdError(f"the driver {path} {what}", hint)
 

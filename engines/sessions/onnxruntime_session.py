@@ -35,7 +35,7 @@ def usable_cores() -> int:
 
 
 def options() -> onnxruntime.SessionOptions:
-    """One pool of as many threads as there are cores; the memory arena is off, which halves the peak at equal speed (see docs/decisions.md)."""
+    """One pool of as many threads as there are cores; no memory arena: it keeps the peak of every run (see docs/decisions.md)."""
     out = onnxruntime.SessionOptions()
     out.log_severity_level = ERRORS_ONLY
     out.intra_op_num_threads = usable_cores()

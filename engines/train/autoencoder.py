@@ -55,7 +55,12 @@ def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: 
     torch.manual_seed(recipe.seed)
     model = Autoencoder(recipe.autoencoder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = deepcopy(model).requires_grad_(False)
-    test = np.stack([held_out[i % len(held_out)].frames[(i // len(held_out) * 5) % held_out[0].clip.frames] for i in range(recipe.logging.validation_pairs)])
+    test = np.stack(
+        [
+            held_out[i % len(held_out)].frames[(i // len(held_out) * 5) % held_out[0].clip.frames]
+            for i in range(recipe.logging.validation_pairs)
+        ]
+    )
 
     def batch(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])

@@ -33,7 +33,9 @@ def clip_latents(data: Path, clip: TrainingClip, model: Autoencoder, key: str, s
     return loaded
 
 
-def all_latents(data: Path, clips: list[TrainingClip], model: Autoencoder, size: tuple[int, int], report: Report) -> list[NDArray[np.float16]]:
+def all_latents(
+    data: Path, clips: list[TrainingClip], model: Autoencoder, size: tuple[int, int], report: Report
+) -> list[NDArray[np.float16]]:
     key, out = fingerprint(model), []
     with report.stage("encode frames", len(clips)) as bar:
         for clip in clips:

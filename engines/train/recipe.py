@@ -78,7 +78,7 @@ class PoseStyle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScdRecipe:
-    """`initial`: a checkpoint folder to start from ("" = none); with `train_only_motion` its spatial weights stay as they are (AnimateDiff)."""
+    """`initial`: a checkpoint folder to start from ("" = none); with `train_only_motion` its spatial weights stay (AnimateDiff)."""
 
     kind: Literal["scd"]
     name: str

@@ -158,6 +158,12 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
         assert isinstance(average, SCD)
         return validation(average, step)
 
-    facts = {"kind": "scd", "name": recipe.name, "recipe": asdict(recipe), "autoencoder": asdict(autoencoder.spec), "data": data_fingerprint(clips)}
+    facts = {
+        "kind": "scd",
+        "name": recipe.name,
+        "recipe": asdict(recipe),
+        "autoencoder": asdict(autoencoder.spec),
+        "data": data_fingerprint(clips),
+    }
     stage = Stage(model, ema, lambda _, batch: diffusion_loss(model, recipe, batch), batches.between, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

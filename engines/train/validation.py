@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.core.sampler import ddim_sample
+from engines.media.compare import psnr
 from engines.model.autoencoder import Autoencoder
 from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
-from engines.media.compare import psnr
 from engines.train.autoencoder import to_frames, to_tensor
 from engines.train.frames import TrainingClip
 from engines.train.recipe import ScdRecipe
@@ -64,7 +64,9 @@ class Validation:
         shape = (len(self.truth), recipe.model.unet.latent_channels, rows, columns)
         noise = np.random.default_rng(recipe.seed).standard_normal(shape, dtype=np.float32)
         latents = ddim_sample(predict, noise, recipe.schedule, recipe.sampling.steps)
-        return to_frames(torch.cat([self.autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32))) for x in np.array_split(latents, 8)]))
+        return to_frames(
+            torch.cat([self.autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32))) for x in np.array_split(latents, 8)])
+        )
 
     def __call__(self, model: SCD, step: int) -> dict[str, float]:
         times = len(self.truth) // len(self.references)

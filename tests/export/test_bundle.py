@@ -18,9 +18,9 @@ from engines.core.specs import Sampling  # noqa: E402
 from engines.export import parity  # noqa: E402
 from engines.export.bundle import export_bundle  # noqa: E402
 from engines.export.graphs import bundle_graphs  # noqa: E402
+from engines.export.torch_twin import torch_sessions  # noqa: E402
 from engines.generate.pipeline import Pipeline, open_pipeline, spec_of  # noqa: E402
 from engines.model.checkpoint import prefixed, save_checkpoint  # noqa: E402
-from engines.export.torch_twin import torch_sessions  # noqa: E402
 from tests.model.tiny import AUTOENCODER, tiny_autoencoder, tiny_scd  # noqa: E402
 
 SCHEDULE = NoiseSchedule(train_timesteps=1000, beta_start=0.00085, beta_end=0.012, zero_terminal_snr=True, prediction_type="v_prediction")
@@ -30,7 +30,11 @@ SCHEDULE = NoiseSchedule(train_timesteps=1000, beta_start=0.00085, beta_end=0.01
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run")
     model, autoencoder = tiny_scd(motion=True), tiny_autoencoder()
-    recipe = {"model": asdict(model.spec), "schedule": asdict(SCHEDULE), "sampling": asdict(Sampling(steps=3, guidance=1.0, window=4, overlap=2))}
+    recipe = {
+        "model": asdict(model.spec),
+        "schedule": asdict(SCHEDULE),
+        "sampling": asdict(Sampling(steps=3, guidance=1.0, window=4, overlap=2)),
+    }
     facts = {"kind": "scd", "name": "tiny", "step": 1, "recipe": recipe, "autoencoder": asdict(AUTOENCODER), "data": "none"}
     weights = prefixed("scd", model.state_dict()) | prefixed("autoencoder", autoencoder.state_dict())
     save_checkpoint(run, weights, {}, facts, keep=1)
@@ -49,7 +53,7 @@ def test_bundle_reads_back_and_says_what_was_measured(bundle: Path) -> None:
     assert facts.kind == "scd-v"
     assert all(figures["random"] < figures["tolerance"] for figures in facts.parity.values())
     assert list(facts.graphs["target"]["inputs"])[:3] == ["latents", "timestep", "pose_features"]
-    assert [s.name for s in facts.sites][0] == "down.0.0"
+    assert next(s.name for s in facts.sites) == "down.0.0"
 
 
 def test_reference_and_target_share_their_weights(bundle: Path) -> None:

@@ -14,22 +14,38 @@ from engines.core.errors import ScdError  # noqa: E402
 from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
-from engines.train.recipe import AutoencoderRecipe, Batching, Optim, ScdRecipe  # noqa: E402
 from engines.train.loop import learning_rate  # noqa: E402
+from engines.train.recipe import AutoencoderRecipe, Batching, Optim, ScdRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.scd import choose_frames, shifted_timesteps  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "mini"
-SMALL = ["size=[32,64]", "batch=2", "autoencoder.latent_channels=4", "autoencoder.channels=[8,8,16]", "autoencoder.blocks=[1,1,1]", "autoencoder.groups=4", "logging.validation_pairs=6"]
+SMALL = [
+    "size=[32,64]",
+    "batch=2",
+    "autoencoder.latent_channels=4",
+    "autoencoder.channels=[8,8,16]",
+    "autoencoder.blocks=[1,1,1]",
+    "autoencoder.groups=4",
+    "logging.validation_pairs=6",
+]
 SMALL_SCD = [
-    "model.size=[32,64]", "model.unet.latent_channels=4", "model.unet.channels=[32,64]", "model.unet.attention=[true,true]", "model.unet.head_size=16",
+    "model.size=[32,64]", "model.unet.latent_channels=4", "model.unet.channels=[32,64]", "model.unet.attention=[true,true]",
+    "model.unet.head_size=16",
     "model.unet.groups=8", "model.pose.channels=[8,8,8]", "batching.references=2", "batching.targets=3", "sampling.steps=2",
     "logging.validation_pairs=2",
 ]  # fmt: skip
 
 
 def steps(count: int, precision: str = "fp32") -> list[str]:
-    return [f"optim.steps={count}", "optim.warmup_steps=2", "optim.decay_steps=2", f'optim.precision="{precision}"', "logging.log_every=1", "logging.validate_every=100"]
+    return [
+        f"optim.steps={count}",
+        "optim.warmup_steps=2",
+        "optim.decay_steps=2",
+        f'optim.precision="{precision}"',
+        "logging.log_every=1",
+        "logging.validate_every=100",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +72,8 @@ def record(number: int, split: str) -> dict[str, Any]:
     return {
         "clip_id": clip, "split": split, "file_name": f"clips/{clip}/frames/0000.png", "frames": 5, "size": [32, 64], "fps": "12/1",
         "keypoints": f"clips/{clip}/keypoints.npz", "labels": f"clips/{clip}/labels", "label_ids": {"background": 0, "skin": 1},
-        "garments": {}, "identity": f"id{clip}", "motion": "dance_a" if split == "train" else "dance_b", "body": {}, "clothes": {}, "camera": {}, "provenance": {},
+        "garments": {}, "identity": f"id{clip}",
+        "motion": "dance_a" if split == "train" else "dance_b", "body": {}, "clothes": {}, "camera": {}, "provenance": {},
     }  # fmt: skip
 
 
@@ -104,7 +121,14 @@ def test_training_lowers_the_loss(data: Path, tmp_path: Path) -> None:
 def test_video_stage_trains_motion_modules_and_nothing_else(data: Path, autoencoder: Path, tmp_path: Path) -> None:
     image, video = tmp_path / "image", tmp_path / "video"
     run("scd-i", scd_settings(autoencoder, 3), image, data)
-    motion = ["model.motion.levels=[0,1]", "model.motion.head_size=16", "model.motion.max_frames=8", f"initial={image}", "sampling.window=4", "sampling.overlap=1"]
+    motion = [
+        "model.motion.levels=[0,1]",
+        "model.motion.head_size=16",
+        "model.motion.max_frames=8",
+        f"initial={image}",
+        "sampling.window=4",
+        "sampling.overlap=1",
+    ]
     run("scd-v", [*scd_settings(autoencoder, 4), *motion], video, data)
     before, after = checkpoints.need(image, "scd", ""), checkpoints.need(video, "scd", "")
     old, new = before.weights(), after.weights()
@@ -141,7 +165,17 @@ def test_every_recipe_parses(path: Path) -> None:
 
 
 def test_learning_rate_warms_up_and_runs_down() -> None:
-    optim = Optim(steps=100, learning_rate=1.0, warmup_steps=10, decay_steps=20, weight_decay=0, betas=(0.9, 0.99), clip_norm=1, ema_decay=0.9, precision="fp32")
+    optim = Optim(
+        steps=100,
+        learning_rate=1.0,
+        warmup_steps=10,
+        decay_steps=20,
+        weight_decay=0,
+        betas=(0.9, 0.99),
+        clip_norm=1,
+        ema_decay=0.9,
+        precision="fp32",
+    )
     assert [learning_rate(optim, s) for s in (0, 9, 50, 80, 99)] == [0.1, 1.0, 1.0, 1.0, 0.05]
 
 
