@@ -109,6 +109,28 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def graph_file(facts: BundleFacts, name: str) -> str | None:
+    graph = facts.graphs.get(name)
+    file = graph.get("file") if isinstance(graph, dict) else None
+    return file if isinstance(file, str) else None
+
+
+def check_facts(facts: BundleFacts) -> None:
+    """ValueError when numbers that parsed one by one cannot stand together."""
+    window, latents, schedule = facts.window, facts.latents, facts.schedule
+    if not 1 <= window.min <= window.default <= window.max or not 0 <= window.overlap < window.default:
+        raise ValueError("window needs 1 <= min <= default <= max and 0 <= overlap < default")
+    if latents.downscale < 1 or any(side < 1 or side % latents.downscale for side in facts.size):
+        raise ValueError(f"the size {facts.size} is no multiple of latents.downscale {latents.downscale}")
+    if schedule.zero_terminal_snr and schedule.prediction_type == "epsilon":
+        raise ValueError("a schedule that ends in pure noise cannot predict epsilon")
+    if not 1 <= facts.sampling.steps <= schedule.train_timesteps:
+        raise ValueError("sampling.steps must lie in 1 .. schedule.train_timesteps")
+    for name in facts.files:
+        if Path(name).name != name:
+            raise ValueError(f"the file {name} would lie outside the folder")
+
+
 def read_bundle(folder: Path) -> Bundle:
     """Read and verify: schema version, graphs, and the sha256 of every file. ScdError says what is wrong."""
     path = folder / FACTS
@@ -121,9 +143,16 @@ def read_bundle(folder: Path) -> Bundle:
     if version != SCHEMA_VERSION:
         raise ScdError(f"{path} has schema version {version} but this scd reads version {SCHEMA_VERSION}", again)
     facts = parse(BundleFacts, data, str(path))
+    try:
+        check_facts(facts)
+    except ValueError as error:
+        raise ScdError(f"{path} contradicts itself: {error}", again) from error
     for name in GRAPHS:
-        if name not in facts.graphs or not (folder / facts.graphs[name]["file"]).is_file():
+        file = graph_file(facts, name)
+        if file is None or not (folder / file).is_file():
             raise ScdError(f"the bundle {folder} lacks its {name} graph", again)
+        if file not in facts.files:
+            raise ScdError(f"{path} gives no sha256 of {file}", again)
     for name, wanted in facts.files.items():
         if not (folder / name).is_file():
             raise ScdError(f"the bundle {folder} lacks the file {name}", again)

@@ -30,14 +30,19 @@ def ddim_step(latents: Latents, prediction: Latents, alpha: float, alpha_next: f
 def ddim_sample(
     predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: Callable[[int], None] | None = None
 ) -> Latents:
-    """Latents from noise of any shape in `steps` steps. `predict(latents, timestep)`; `on_step(number)` after each step, from 1."""
+    """Latents from noise (frames, ...) in `steps` steps. `predict(latents, timestep)`; `on_step(number)` after each step, from 1.
+
+    Frame by frame in place: a long clip costs its latents and one prediction, not a copy for every term of the formula.
+    """
     alphas = schedule.alphas_cumprod()
     timesteps = schedule.timesteps(steps)
     latents = noise.astype(np.float32)
+    del noise  # the caller's may be the only other copy
     for number, timestep in enumerate(timesteps, 1):
         following = alphas[timesteps[number]] if number < steps else 1.0
         prediction = predict(latents, int(timestep))
-        latents = ddim_step(latents, prediction, float(alphas[timestep]), float(following), schedule.prediction_type)
+        for frame, predicted in zip(latents, prediction, strict=True):
+            frame[...] = ddim_step(frame, predicted, float(alphas[timestep]), float(following), schedule.prediction_type)
         if on_step is not None:
             on_step(number)
     return latents

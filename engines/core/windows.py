@@ -29,7 +29,9 @@ def triangle(length: int) -> NDArray[np.float64]:
 
 
 def windows(frames: int, length: int, overlap: int) -> list[Window]:
-    """Windows over `frames` frames; a clip shorter than `length` is one window. ValueError unless 0 <= overlap < length."""
+    """Windows over `frames` frames; a clip shorter than `length` is one window. ValueError unless frames > 0 and 0 <= overlap < length."""
+    if frames < 1:
+        raise ValueError("a clip needs at least one frame")
     if not 0 <= overlap < length:
         raise ValueError(f"overlap {overlap} must be at least 0 and below the window's length {length}")
     length = min(length, frames)

@@ -23,11 +23,11 @@ from engines.media.fit import Box, fit_and_pad, fit_box, unpad
 from engines.media.images import read_image
 from engines.media.output import check_output
 from engines.media.resample import resampled
-from engines.media.writer import check_format, open_writer
+from engines.media.writer import CODECS, check_format, open_writer
 from engines.pose.drivers import Driver, Kind, open_driver
 
 Picture = NDArray[np.uint8]
-STILL_FPS = Fraction(25)  # of a one-frame video made from a still
+STILL_FPS = Fraction(25)  # of drivers that have no rate: stills, OpenPose JSON
 MAX_SIDE = 8192
 
 
@@ -81,6 +81,8 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def frame_range(wanted: tuple[int | None, int | None], driver: Driver) -> tuple[int, int]:
     """Start and end (excluded) inside the driver's frames. UsageError when nothing is left."""
+    if min(wanted[0] or 0, wanted[1] or 0) < 0:
+        raise UsageError(f"--frames {wanted[0]}:{wanted[1]} counts from the end", "count from 0 at the driver's first frame")
     start, stop = wanted[0] or 0, driver.frames if wanted[1] is None else min(wanted[1], driver.frames)
     if start >= driver.frames:
         raise UsageError(f"--frames starts at {start} but {driver.path} has {driver.frames} frames", "choose a range inside it")
@@ -100,15 +102,31 @@ def check_numbers(request: AnimateRequest) -> None:
         raise UsageError(f"--guidance {request.guidance} is not possible", "use 0 to 30")
 
 
+def check_paths(request: AnimateRequest) -> None:
+    """The output can be written, and is none of the inputs (--overwrite would destroy it)."""
+    check_format(request.output)
+    for path in (request.reference, request.poses, request.ref_pose):
+        if path is not None and path.exists() and request.output.exists() and path.samefile(request.output):
+            raise UsageError(f"the output {request.output} is also an input", "name another with -o")
+    check_output(request.output, request.overwrite)
+
+
 BESIDE = (".npz", ".json", "_keypoints.json", "_pose.png")
 
 
-def reference_pose_path(request: AnimateRequest) -> Path | None:
-    """--ref-pose, or a keypoint or skeleton file beside the reference with its name."""
+def reference_pose(request: AnimateRequest, report: Report) -> Driver | None:
+    """From --ref-pose, or from a keypoint or skeleton file beside the reference with its name; None where there is neither."""
     if request.ref_pose is not None:
-        return request.ref_pose
+        if not request.ref_pose.exists():
+            raise ScdError(f"the reference's pose {request.ref_pose} does not exist", "check the path given with --ref-pose")
+        return open_driver(request.ref_pose)
     candidates = [request.reference.with_name(request.reference.stem + ending) for ending in BESIDE]
-    return next((path for path in candidates if path.is_file()), None)
+    for path in (candidate for candidate in candidates if candidate.is_file()):
+        try:
+            return open_driver(path)
+        except ScdError as error:  # nobody asked for this file: it may be something else of the same name
+            report.warn(f"{path} lies beside the reference but is no pose: {error.message}")
+    return None
 
 
 def embedded(picture: Picture, box: Box, canvas: tuple[int, int]) -> Picture:
@@ -152,24 +170,34 @@ class Job:
     output_size: tuple[int, int]
 
 
-def check(request: AnimateRequest) -> Job:
+def written_size(request: AnimateRequest, picture: Picture, box: Box) -> tuple[int, int]:
+    """(width, height) of the frames: the reference's place in the model's canvas, or the reference's shape fit into --size."""
+    if request.size is None:
+        return box.width, box.height
+    inner = fit_box((picture.shape[1], picture.shape[0]), request.size)
+    return inner.width, inner.height
+
+
+def check(request: AnimateRequest, report: Report) -> Job:
     """Refuse what cannot work, in the order in which it is cheap."""
     check_numbers(request)
-    check_format(request.output)
-    check_output(request.output, request.overwrite)
+    check_paths(request)
     picture = read_image(request.reference, "the reference picture")
     driver = open_driver(request.poses, request.driver_kind)
     start, stop = frame_range(request.frames, driver)
-    pose_path = reference_pose_path(request)
-    ref_pose = None if pose_path is None else open_driver(pose_path)
+    ref_pose = reference_pose(request, report)
     bundle = read_bundle(resolve_model(request.model))
+    longest = bundle.facts.schedule.train_timesteps
+    if request.steps is not None and request.steps > longest:
+        raise UsageError(
+            f"--steps {request.steps} is more than the {longest} that the model {bundle.facts.name} knows", f"use 1 to {longest}"
+        )
     canvas, box = fit_and_pad(picture, bundle.facts.size, "edge")
     fps = request.fps or driver.fps or STILL_FPS
     indices = list(range(start, stop))
     if request.fps is not None and driver.fps is not None:
         indices = [start + i for i in resampled(stop - start, driver.fps, request.fps)]
-    inner = Box(0, 0, box.width, box.height) if request.size is None else fit_box((box.width, box.height), request.size)
-    return Job(request, bundle, driver, ref_pose, canvas, box, indices, fps, (inner.width, inner.height))
+    return Job(request, bundle, driver, ref_pose, canvas, box, indices, fps, written_size(request, picture, box))
 
 
 def read_reference(job: Job, pipeline: Pipeline, guidance: float) -> None:
@@ -195,12 +223,15 @@ def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
     """Make the clip. The same request and seed give the same frames on one machine. ScdError for what cannot be done."""
     seconds: dict[str, float] = {}
     with timed(seconds, "check"):
-        job = check(request)
+        job = check(request, report)
+        inputs = input_hashes(job)
     facts = job.bundle.facts
     steps, guidance = request.steps or facts.sampling.steps, facts.sampling.guidance if request.guidance is None else request.guidance
     report.note(
         f"{job.driver.kind}: {len(job.indices)} frames at {float(job.fps):g} fps, model {facts.name}, {steps} steps, guidance {guidance:g}"
     )
+    if request.fps is None and job.driver.fps is None and len(job.indices) > 1:
+        report.note(f"the driver has no frame rate: {STILL_FPS} fps (set it with --fps)")
     if job.ref_pose is None:
         report.note("no pose of the reference given (--ref-pose or a keypoint file beside it): the model reads the picture alone")
     with timed(seconds, "load"):
@@ -210,9 +241,15 @@ def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
     fps = f"{job.fps.numerator}/{job.fps.denominator}"
     pose = "none" if job.ref_pose is None else str(job.ref_pose.path)
     return AnimateSummary(
-        str(request.output), len(job.indices), fps, job.output_size, facts.name, steps, guidance, request.seed, job.driver.kind, pose,
-        input_hashes(job), seconds,
+        str(request.output), len(job.indices), fps, size_in_file(job), facts.name, steps, guidance, request.seed, job.driver.kind, pose,
+        inputs, seconds,
     )  # fmt: skip
+
+
+def size_in_file(job: Job) -> tuple[int, int]:
+    """The frames' size as the file has it: the writer pads odd sides of 4:2:0 video by one pixel."""
+    width, height = job.output_size
+    return (width + width % 2, height + height % 2) if job.request.output.suffix in CODECS else job.output_size
 
 
 def render(

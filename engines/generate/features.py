@@ -6,6 +6,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.core.errors import ScdError
+
 
 class FeatureStore:
     """Appends (n, D, h, w) float32 blocks; slices like an array. Plain reads, not a memory map: mapped pages would count as memory."""
@@ -25,9 +27,17 @@ class FeatureStore:
         return self.count
 
     def append(self, features: NDArray[np.float32]) -> None:
+        """ScdError when the disk is full."""
         self.shape = features.shape[1:]
-        self.file.seek(0, 2)
-        self.file.write(np.ascontiguousarray(features, np.float32).tobytes())
+        try:
+            self.file.seek(0, 2)
+            self.file.write(np.ascontiguousarray(features, np.float32).tobytes())
+            self.file.flush()
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise ScdError(
+                f"cannot keep the pose features in {where} ({error.strerror})", "free some space or point TMPDIR elsewhere"
+            ) from error
         self.count += len(features)
 
     def __getitem__(self, place: slice) -> NDArray[np.float32]:

@@ -110,8 +110,7 @@ class Pipeline:
                 on_window()
             return blended
 
-        noise = frame_noise(self.spec.latent_shape, len(features), seed)
-        return ddim_sample(predict, noise, self.spec.schedule, steps)
+        return ddim_sample(predict, frame_noise(self.spec.latent_shape, len(features), seed), self.spec.schedule, steps)
 
     def predict(self, latents: Latents, timestep: int, features: NDArray[Any], guidance: float) -> Latents:
         """One guided prediction for a window: latents (f, C, h, w) -> (f, C, h, w)."""

@@ -1,7 +1,7 @@
 """onnxruntime behind the Session contract: CPU everywhere, CUDA where it is."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engines.core.errors import ScdError, UsageError
-from engines.sessions.base import Arrays
+from engines.sessions.base import Arrays, TensorSpec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 ERRORS_ONLY = 3
+DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
 
 def provider_names(wanted: Sequence[str]) -> list[str]:
@@ -45,41 +46,65 @@ def options() -> onnxruntime.SessionOptions:
     return out
 
 
+def specs(values: Iterable[Any]) -> dict[str, TensorSpec]:
+    """Of onnxruntime's descriptions of inputs or outputs, in graph order."""
+    return {v.name: TensorSpec(tuple(v.shape), np.dtype(DTYPES[v.type])) for v in values}
+
+
+def load(path: Path, providers: Sequence[str]) -> onnxruntime.InferenceSession:
+    names = provider_names(providers)
+    try:
+        return onnxruntime.InferenceSession(str(path), options(), providers=names)
+    except Exception as error:  # onnxruntime's own exceptions share no public base
+        first = str(error).strip().splitlines()[0]
+        raise ScdError(f"onnxruntime cannot load the graph {path} ({first})", "export the bundle again with this version of scd") from error
+
+
 class OrtSession:
     """One graph. Pinned constants become OrtValues once and are bound, not copied, at every run."""
 
     def __init__(self, path: Path, providers: Sequence[str]) -> None:
         onnxruntime.set_default_logger_severity(ERRORS_ONLY)
         self.path = path
-        self.session = onnxruntime.InferenceSession(str(path), options(), providers=provider_names(providers))
-        self.input_names = [i.name for i in self.session.get_inputs()]
-        self.output_names = [o.name for o in self.session.get_outputs()]
+        self.session = load(path, providers)
+        self.inputs, self.outputs = specs(self.session.get_inputs()), specs(self.session.get_outputs())
         self.device = "cuda" if "CUDAExecutionProvider" in self.session.get_providers() else "cpu"
         self.pinned: dict[str, onnxruntime.OrtValue] = {}
 
     def pin(self, constants: Arrays) -> None:
-        unknown = set(constants) - set(self.input_names)
-        if unknown:
-            raise ValueError(f"{self.path.name} has no inputs {sorted(unknown)}")
+        self.check(constants)
         self.pinned = {k: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(v), self.device, 0) for k, v in constants.items()}
 
+    def check(self, feeds: Arrays) -> None:
+        """ValueError for a name, dtype or shape that the graph does not take."""
+        unknown = sorted(set(feeds) - set(self.inputs))
+        if unknown:
+            raise ValueError(f"{self.path.name} has no inputs {unknown}")
+        for name, array in feeds.items():
+            wrong = self.inputs[name].mismatch(array)
+            if wrong:
+                raise ValueError(f"{self.path.name}: {name} {wrong}")
+
     def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
-        if set(feeds) | set(self.pinned) != set(self.input_names):
-            wrong = sorted((set(feeds) | set(self.pinned)) ^ set(self.input_names))
-            raise ValueError(f"{self.path.name}: inputs missing or unknown: {wrong}")
+        self.check(feeds)
+        missing, twice = sorted(set(self.inputs) - set(feeds) - set(self.pinned)), sorted(set(feeds) & set(self.pinned))
+        if missing or twice:
+            raise ValueError(f"{self.path.name}: inputs missing: {missing}, given though pinned: {twice}")
         binding = self.session.io_binding()
         for name, value in self.pinned.items():
             binding.bind_ortvalue_input(name, value)
-        for name, array in feeds.items():
-            binding.bind_cpu_input(name, np.ascontiguousarray(array))
-        for name in self.output_names:
+        contiguous = {name: np.ascontiguousarray(array) for name, array in feeds.items()}  # alive until the run is over
+        for name, array in contiguous.items():
+            binding.bind_cpu_input(name, array)
+        for name in self.outputs:
             binding.bind_output(name, "cpu")
         self.session.run_with_iobinding(binding)
-        return dict(zip(self.output_names, binding.copy_outputs_to_cpu(), strict=True))
+        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
 
     def close(self) -> None:
         self.pinned = {}
-        del self.session
+        if hasattr(self, "session"):
+            del self.session
 
 
 def open_session(path: Path, providers: Sequence[str]) -> OrtSession:
