@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from engines.export.graphs import Graph
     from engines.model.loading import SavedModel
 
-WEIGHTS = "weights.data"
-
 
 def io_of(graph: "Graph", model: Any) -> dict[str, Any]:
     """File, and tensors by name with shape (names for dynamic axes) and dtype."""
@@ -64,18 +62,21 @@ def write_graphs(saved: "SavedModel", folder: Path, data: Path | None, report: R
 
     from engines.export.graphs import bundle_graphs, export_graph
     from engines.export.parity import gates, real_feeds
-    from engines.export.weights import WeightStore, move_weights
+    from engines.export.weights import move_weights, weight_file
+    from engines.model.checkpoint import WEIGHTS, prefixed
 
     model, autoencoder = saved.model.half().float(), saved.autoencoder.half().float()  # as float16 will hold them
-    graphs, store, described = bundle_graphs(model, autoencoder), WeightStore(WEIGHTS), {}
+    graphs, described = bundle_graphs(model, autoencoder), {}
+    tensors = prefixed("scd", model.state_dict()) | prefixed("autoencoder", autoencoder.state_dict())
+    weights = weight_file(WEIGHTS, {name: tensor.half().numpy() for name, tensor in tensors.items()})
     with report.stage("export graphs", len(graphs)) as bar:
         for graph in graphs:
             proto = export_graph(graph, model.spec)
             described[graph.name] = io_of(graph, proto)
-            move_weights(proto, store)
+            move_weights(proto, weights)
             onnx.save(proto, str(folder / f"{graph.name}.onnx"))
             bar.advance(1)
-    (folder / WEIGHTS).write_bytes(bytes(store.data))
+    (folder / WEIGHTS).write_bytes(weights.data)
     real = real_feeds(graphs, *real_inputs(data, model.spec.size)) if data else {}
     parity = {}
     with report.stage("check parity", len(graphs)) as bar:
@@ -103,6 +104,7 @@ def bundle_facts(saved: "SavedModel", graphs: dict[str, Any], parity: dict[str, 
         "schedule": asdict(saved.schedule), "sampling": {"steps": sampling.steps, "guidance": sampling.guidance},
         "sites": [asdict(site) for site in saved.model.unet.sites], "graphs": graphs, "parity": parity, "licence": "Apache-2.0",
         "provenance": {
-            "step": saved.facts["step"], "data": saved.facts["data"], "recipe": recipe, "trained_on": "synthetic people (scd prepare-data)",
+            "step": saved.facts["step"], "data": saved.facts["data"], "trained_on": "synthetic people (scd prepare-data)",
+            "recipe": recipe, "autoencoder": saved.facts["autoencoder"],
         },
     }  # fmt: skip

@@ -1,59 +1,96 @@
-"""One weights file for all graphs of a bundle: float16 tensors, each stored once, behind Casts that onnxruntime folds at load.
+"""One weights file for all graphs of a bundle: model.safetensors, float16, under the torch modules' own names.
 
-Reference and target graph are the same network; sharing the file halves the bundle, float16 halves it again. The arithmetic stays
-float32 (float16 is 4-6 times slower on onnxruntime's CPU provider).
+ONNX graphs refer into it as external data, behind Casts that onnxruntime folds at load: reference and target graph are the same
+network, so sharing the file halves the bundle and float16 halves it again, while the arithmetic stays float32 (float16 is 4-6 times
+slower on onnxruntime's CPU provider). Being plain safetensors, the same file is what training goes on from.
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from safetensors.numpy import save
 
-ALIGNMENT = 64
-SMALL = 256  # elements; smaller tensors stay in the graph, in float32
+SMALL = 256  # elements; smaller constants stay in the graph, in float32
+Array = NDArray[np.float16]
+
+
+def digest(array: Array) -> str:
+    return hashlib.sha256(str(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 @dataclass
-class WeightStore:
-    """The bytes of weights.data, and where each tensor lies."""
+class WeightFile:
+    """The bytes of the file and where each tensor lies in them, by content."""
 
     filename: str
-    data: bytearray = field(default_factory=bytearray)
+    data: bytes
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, raw: bytes) -> tuple[int, int]:
-        """(offset, length) of these bytes, stored once."""
-        key = hashlib.sha256(raw).hexdigest()
-        if key not in self.places:
-            self.data.extend(b"\0" * (-len(self.data) % ALIGNMENT))
-            self.places[key] = (len(self.data), len(raw))
-            self.data.extend(raw)
-        return self.places[key]
+    def find(self, array: Array) -> tuple[int, int] | None:
+        """(offset, length) of a tensor with this shape and content."""
+        return self.places.get(digest(array))
 
 
-def external(name: str, array: np.ndarray, data_type: int, store: WeightStore) -> TensorProto:
-    offset, length = store.add(array.tobytes())
-    tensor = TensorProto(name=name, data_type=data_type, dims=array.shape, data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", store.filename), ("offset", offset), ("length", length)):
+def weight_file(filename: str, tensors: Mapping[str, Array]) -> WeightFile:
+    """Lay out the tensors as a safetensors file. A tensor shorter than SMALL is written too, but graphs do not refer to it."""
+    data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+    header = int.from_bytes(data[:8], "little")
+    out = WeightFile(filename, data)
+    for name, entry in json.loads(data[8 : 8 + header]).items():
+        if name in tensors:
+            start, stop = entry["data_offsets"]
+            out.places[digest(tensors[name])] = (8 + header + start, stop - start)
+    return out
+
+
+def external(name: str, shape: tuple[int, ...], place: tuple[int, int], file: WeightFile) -> TensorProto:
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT16, dims=shape, data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", file.filename), ("offset", place[0]), ("length", place[1])):
         tensor.external_data.add(key=key, value=str(value))
     return tensor
 
 
-def move_weights(model: onnx.ModelProto, store: WeightStore) -> None:
-    """Replace every large float32 initialiser of the model by a float16 one in the store and a Cast of the old name."""
-    kept, casts = [], []
+def moved(tensor: TensorProto, file: WeightFile) -> tuple[TensorProto, list[NodeProto]] | None:
+    """The tensor as a reference into the file, and the nodes that give its old name back; None where the file does not hold it.
+
+    The exporter stores the weights of linear layers transposed; they are found the other way round and turned in the graph.
+    """
+    array = numpy_helper.to_array(tensor).astype(np.float16)
+    place, turned = file.find(array), False
+    if place is None and array.ndim == 2:
+        place, turned = file.find(array.T), True
+    if place is None:
+        return None
+    stored = external(f"{tensor.name}.stored", array.T.shape if turned else array.shape, place, file)
+    wide = f"{tensor.name}.wide" if turned else tensor.name
+    nodes = [helper.make_node("Cast", [stored.name], [wide], to=TensorProto.FLOAT, name=f"{tensor.name}.cast")]
+    if turned:
+        nodes.append(helper.make_node("Transpose", [wide], [tensor.name], perm=[1, 0], name=f"{tensor.name}.turn"))
+    return stored, nodes
+
+
+def move_weights(model: onnx.ModelProto, file: WeightFile) -> None:
+    """Make every large float32 initialiser that the file holds a reference into it."""
+    kept, before = [], []
     for tensor in model.graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or array.size < SMALL:
+        large = tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= SMALL
+        found = moved(tensor, file) if large else None
+        if found is None:
             kept.append(tensor)
-            continue
-        half = external(f"{tensor.name}.half", np.ascontiguousarray(array.astype(np.float16)), TensorProto.FLOAT16, store)
-        kept.append(half)
-        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT, name=f"{tensor.name}.cast"))
-    nodes = [*casts, *model.graph.node]
+        else:
+            kept.append(found[0])
+            before += found[1]
+    nodes = [*before, *model.graph.node]
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.initializer.extend(kept)
     model.graph.node.extend(nodes)
     del model.graph.value_info[:]  # the old shapes would be checked against names that are no longer initialisers
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""

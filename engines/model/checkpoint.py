@@ -11,6 +11,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from engines.core.bundle import FACTS as BUNDLE_FACTS
+from engines.core.bundle import read_bundle
 from engines.core.errors import ScdError
 
 WEIGHTS, STATE, FACTS = "model.safetensors", "train.safetensors", "checkpoint.json"
@@ -28,8 +30,8 @@ class Checkpoint:
         return int(self.facts["step"])
 
     def weights(self) -> dict[str, Tensor]:
-        """The averaged (EMA) weights, what is exported and evaluated."""
-        return load_file(self.folder / WEIGHTS)
+        """The averaged (EMA) weights in float32 (a bundle's are float16 on disk): what is exported and evaluated."""
+        return {name: tensor.float() for name, tensor in load_file(self.folder / WEIGHTS).items()}
 
     def state(self) -> dict[str, Tensor]:
         """Raw weights and optimizer moments, for going on."""
@@ -55,7 +57,9 @@ def save_checkpoint(run: Path, weights: Mapping[str, Tensor], state: Mapping[str
 
 
 def latest(run: Path) -> Checkpoint | None:
-    """The newest checkpoint of a run folder, or the folder itself when it is a checkpoint; None when there is none."""
+    """The newest checkpoint of a run folder, or the folder itself when it is a checkpoint or a bundle; None when there is none."""
+    if (run / BUNDLE_FACTS).exists():
+        return of_bundle(run)
     folders = [run] if (run / FACTS).exists() else sorted(run.glob("step-*"))
     return read(folders[-1]) if folders else None
 
@@ -65,6 +69,12 @@ def read(folder: Path) -> Checkpoint:
         return Checkpoint(folder, json.loads((folder / FACTS).read_text()))
     except (OSError, json.JSONDecodeError) as error:
         raise ScdError(f"{folder} is not a checkpoint of scd train ({error})", "name a folder that holds checkpoint.json") from error
+
+
+def of_bundle(folder: Path) -> Checkpoint:
+    """A bundle as a checkpoint to start from: its weights file and what bundle.json says of its making."""
+    facts = read_bundle(folder).facts
+    return Checkpoint(folder, {"kind": "scd", "name": facts.name, **facts.provenance})
 
 
 def need(path: Path, kind: str, flag: str) -> Checkpoint:

@@ -34,7 +34,10 @@ def build_autoencoder(spec: dict[str, Any], weights: dict[str, Tensor], where: P
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:
-    """The autoencoder of a training run."""
+    """The autoencoder of its own training run, or the one inside an SCD run or a bundle."""
+    inside = checkpoints.latest(folder)
+    if inside is not None and inside.facts["kind"] == "scd":
+        return build_autoencoder(inside.facts["autoencoder"], under("autoencoder", inside.weights()), inside.folder)
     found = checkpoints.need(folder, "autoencoder", "--set autoencoder=RUN")
     return build_autoencoder(found.facts["recipe"]["autoencoder"], found.weights(), found.folder)
 

@@ -33,9 +33,9 @@ def test_wrong_schema_version_names_both(copy: Path) -> None:
 
 
 def test_damaged_file_is_named(copy: Path) -> None:
-    with (copy / "weights.data").open("r+b") as file:
+    with (copy / "model.safetensors").open("r+b") as file:
         file.write(b"damage")
-    with pytest.raises(ScdError, match=r"weights.data is damaged"):
+    with pytest.raises(ScdError, match=r"model.safetensors is damaged"):
         read_bundle(copy)
 
 

@@ -21,6 +21,7 @@ from engines.export.graphs import bundle_graphs  # noqa: E402
 from engines.export.torch_twin import torch_sessions  # noqa: E402
 from engines.generate.pipeline import Pipeline, open_pipeline, spec_of  # noqa: E402
 from engines.model.checkpoint import prefixed, save_checkpoint  # noqa: E402
+from engines.model.loading import load_autoencoder, load_model  # noqa: E402
 from tests.model.tiny import AUTOENCODER, tiny_autoencoder, tiny_scd  # noqa: E402
 
 SCHEDULE = NoiseSchedule(train_timesteps=1000, beta_start=0.00085, beta_end=0.012, zero_terminal_snr=True, prediction_type="v_prediction")
@@ -57,9 +58,9 @@ def test_bundle_reads_back_and_says_what_was_measured(bundle: Path) -> None:
 
 
 def test_reference_and_target_share_their_weights(bundle: Path) -> None:
-    """weights.data holds each tensor once, as float16: well below two float32 copies of the network."""
+    """model.safetensors holds each tensor once, as float16: well below two float32 copies of the network."""
     parameters = sum(p.numel() for m in (tiny_scd(True), tiny_autoencoder()) for p in m.parameters())
-    assert (bundle / "weights.data").stat().st_size < 2.2 * parameters
+    assert (bundle / "model.safetensors").stat().st_size < 2.2 * parameters
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
@@ -90,3 +91,14 @@ def test_a_graph_that_is_wrong_stops_the_export(checkpoint: Path, tmp_path: Path
 def test_bundle_json_names_every_file(bundle: Path) -> None:
     facts = json.loads((bundle / "bundle.json").read_text())
     assert set(facts["files"]) == {p.name for p in bundle.iterdir()} - {"bundle.json"}
+
+
+def test_training_goes_on_from_a_bundle(bundle: Path) -> None:
+    """The weights file under the graphs is a checkpoint: the same names, the same values as float16 holds them."""
+    saved, twin = load_model(bundle), tiny_scd(True).half().float()
+    assert all(torch.equal(value, saved.model.state_dict()[name]) for name, value in twin.state_dict().items())
+    assert torch.equal(load_autoencoder(bundle).latent_std, tiny_autoencoder().latent_std)
+
+
+def test_graphs_hold_no_large_weights_themselves(bundle: Path) -> None:
+    assert max((bundle / f"{name}.onnx").stat().st_size for name in ("encoder", "decoder", "reference", "target")) < 700_000
