@@ -11,7 +11,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines.core.bundle import SCHEMA_VERSION, write_facts
 from engines.core.sites import kv_names
-from engines.export.weights import WeightStore, move_weights
 from tests.generate.tiny_model import CHANNELS, COLUMNS, DOWNSCALE, FEATURES, ROWS, SITES, SIZE, TOKENS, WIDTH, TinyModel
 
 WEIGHTS = "weights.data"
@@ -129,6 +128,21 @@ def target_graph(draw: Drawing, motion: bool) -> onnx.ModelProto:
     return draw.model("target", inputs | kv_shapes(), {"prediction": ("conditions", *grid("frames", CHANNELS))})
 
 
+def move_weights(proto: onnx.ModelProto, data: bytearray) -> None:
+    """Appends the weights to the shared file as float16, behind Casts, as `scd export` does."""
+    for tensor in proto.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if not tensor.name.startswith("w."):
+            continue
+        raw, name = array.astype(np.float16).tobytes(), tensor.name
+        half = TensorProto(name=f"{name}.half", data_type=TensorProto.FLOAT16, dims=array.shape, data_location=TensorProto.EXTERNAL)
+        for key, value in (("location", WEIGHTS), ("offset", len(data)), ("length", len(raw))):
+            half.external_data.add(key=key, value=str(value))
+        data.extend(raw)
+        tensor.CopyFrom(half)
+        proto.graph.node.insert(0, helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
+
+
 def described(proto: onnx.ModelProto) -> dict[str, Any]:
     def tensors(values: Any) -> dict[str, Any]:
         return {v.name: {"shape": [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim], "dtype": "float32"} for v in values}
@@ -152,13 +166,13 @@ def tiny_facts(graphs: dict[str, Any], motion: bool) -> dict[str, Any]:
 def write_tiny_bundle(folder: Path, *, seed: int = 0, motion: bool = False) -> TinyModel:
     """Write the bundle into a new folder; returns its numpy twin."""
     folder.mkdir(parents=True)
-    twin, store, graphs = TinyModel(seed, motion), WeightStore(WEIGHTS), {}
+    twin, data, graphs = TinyModel(seed, motion), bytearray(), {}
     for build in (encoder_graph, pose_graph, reference_graph, lambda draw: target_graph(draw, motion), decoder_graph):
         proto = build(Drawing(twin.weights))
-        move_weights(proto, store)
+        move_weights(proto, data)
         onnx.save(proto, str(folder / f"{proto.graph.name}.onnx"))
         graphs[proto.graph.name] = described(proto)
-    (folder / WEIGHTS).write_bytes(bytes(store.data))
+    (folder / WEIGHTS).write_bytes(data)
     for name in graphs:
         onnx.checker.check_model(str(folder / f"{name}.onnx"))
     write_facts(folder, tiny_facts(graphs, motion))
