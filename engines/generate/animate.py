@@ -200,14 +200,16 @@ def check(request: AnimateRequest, report: Report) -> Job:
     return Job(request, bundle, driver, ref_pose, canvas, box, indices, fps, written_size(request, picture, box))
 
 
-def read_reference(job: Job, pipeline: Pipeline, guidance: float) -> None:
+def read_reference(job: Job, pipeline: Pipeline, guidance: float, seconds: dict[str, float]) -> None:
     """Encode the reference and leave its K/V in the target session: once a clip."""
     size = job.bundle.facts.size
     pose = np.zeros_like(job.canvas)
     if job.ref_pose is not None:
         pose = next(pose_pictures(job.ref_pose, [0], job.box, size))
-    latents = pipeline.encode(job.canvas[None])
-    pipeline.set_reference(pipeline.reference_kv(latents, pose[None], cfg.conditions(guidance)))
+    with timed(seconds, "encode"):
+        latents = pipeline.encode(job.canvas[None])
+    with timed(seconds, "reference"):
+        pipeline.set_reference(pipeline.reference_kv(latents, pose[None], cfg.conditions(guidance)))
 
 
 def input_hashes(job: Job) -> dict[str, str]:
@@ -257,8 +259,7 @@ def render(
 ) -> None:
     """Reference, pose features, denoising, decoding and writing."""
     (steps, guidance), request = sampling, job.request
-    with timed(seconds, "reference"):
-        read_reference(job, pipeline, guidance)
+    read_reference(job, pipeline, guidance, seconds)
     with timed(seconds, "pose"), report.stage("read poses", len(job.indices)) as bar:
         pictures = pose_pictures(job.driver, job.indices, job.box, job.bundle.facts.size)
         for block in chunks(pictures, job.bundle.facts.window.default):

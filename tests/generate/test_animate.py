@@ -1,0 +1,224 @@
+"""`animate` as a function: what is refused before a model is loaded, what a failure leaves behind, what the summary says."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engines.core.errors import ScdError, UsageError
+from engines.core.keypoints import BODY_NAMES, COUNT, PoseTrack
+from engines.core.report import NullReport, SilentBar
+from engines.generate import animate as module
+from engines.generate.animate import AnimateRequest, AnimateSummary, animate
+from engines.media.video import probe
+from engines.pose.files import save_track
+from tests.generate.tiny_model import TinyModel
+
+FRAMES = 11
+
+
+class Notes(NullReport):
+    """Keeps what is said and counted."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.counts: dict[str, list[int]] = {}
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[SilentBar]:
+        counts = self.counts[name] = [0, total]
+
+        class Bar(SilentBar):
+            def advance(self, count: int) -> None:
+                counts[0] += count
+
+        yield Bar()
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.said.append(f"warning: {text}")
+
+
+def track(frames: int, fps: Fraction | None) -> PoseTrack:
+    """A person who wanders to the right."""
+    points = np.zeros((frames, 1, COUNT, 3), np.float32)
+    for number in range(len(BODY_NAMES)):
+        points[:, 0, number] = (20 + 13 * (number % 4), 10 + 6 * number, 1.0)
+    points[:, 0, :, 0] += np.arange(frames)[:, None]
+    return PoseTrack(points, (96, 128), fps)
+
+
+@pytest.fixture
+def request_(tiny: tuple[Path, TinyModel], tmp_path: Path) -> AnimateRequest:
+    """A request that works: 11 frames of keypoints at 30000/1001 fps, 2 steps."""
+    save_track(tmp_path / "dance.npz", track(FRAMES, Fraction(30000, 1001)), False)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (128, 96, 3), dtype=np.uint8)).save(tmp_path / "me.png")
+    (tmp_path / "out").mkdir()
+    return AnimateRequest(
+        reference=tmp_path / "me.png",
+        poses=tmp_path / "dance.npz",
+        output=tmp_path / "out" / "clip.mp4",
+        model=str(tiny[0]),
+        steps=2,
+    )
+
+
+def left(request: AnimateRequest) -> list[str]:
+    return sorted(p.name for p in request.output.parent.iterdir())
+
+
+def digest(request: AnimateRequest, **changes: Any) -> str:
+    made = replace(request, output=request.output.with_name("frames.png"), overwrite=True, **changes)
+    animate(made, NullReport())
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(made.output.iterdir()))).hexdigest()
+
+
+def test_summary(request_: AnimateRequest) -> None:
+    notes = Notes()
+    summary = animate(request_, notes)
+    assert isinstance(summary, AnimateSummary)
+    said = json.loads(json.dumps(summary.to_json()))
+    info = probe(request_.output)
+    assert (info.frames, info.fps, list(info.size)) == (said["frames"], Fraction(said["fps"]), said["size"])
+    assert (said["fps"], said["model"], said["steps"], said["guidance"], said["seed"]) == ("30000/1001", "tiny", 2, 1.0, 0)
+    assert said["inputs"][str(request_.poses)] == hashlib.sha256(request_.poses.read_bytes()).hexdigest()
+    assert set(said["seconds"]) >= {"load", "encode", "reference", "pose", "denoise", "decode and write"}
+    assert notes.counts["denoise (windows x steps)"] == [4, 4]
+    assert all(done == total for done, total in notes.counts.values())
+    assert left(request_) == ["clip.mp4"]
+
+
+def test_same_seed_same_frames(request_: AnimateRequest) -> None:
+    assert digest(request_) == digest(request_) != digest(request_, seed=1)
+
+
+@pytest.mark.parametrize(("ending", "size"), [(".mp4", (32, 44)), (".png", (32, 43))])
+def test_odd_sides_are_told_as_the_file_has_them(request_: AnimateRequest, ending: str, size: tuple[int, int]) -> None:
+    """96x128 in the model's 32x48 is 32x43; video has even sides."""
+    request = replace(request_, output=request_.output.with_suffix(ending), frames=(0, 1))
+    assert animate(request, NullReport()).size == size
+    first = request.output / "000000.png"
+    assert (Image.open(first).size if ending == ".png" else probe(request.output).size) == size
+
+
+def test_size_is_a_box_that_the_reference_is_fit_into(request_: AnimateRequest) -> None:
+    assert animate(replace(request_, size=(300, 200), frames=(0, 1)), NullReport()).size == (150, 200)
+
+
+def test_fps_takes_the_nearest_frames(request_: AnimateRequest) -> None:
+    summary = animate(replace(request_, fps=Fraction(15000, 1001)), NullReport())
+    assert summary.fps == "15000/1001"
+    assert summary.frames == probe(request_.output).frames == round(FRAMES / 2)
+
+
+def test_pose_beside_the_reference_is_found_and_counts(request_: AnimateRequest) -> None:
+    without = digest(request_)
+    save_track(request_.reference.with_suffix(".npz"), track(1, None), False)
+    assert digest(request_) != without
+    assert animate(request_, NullReport()).reference_pose.endswith("me.npz")
+
+
+def test_a_file_beside_the_reference_that_is_no_pose_is_passed_over(request_: AnimateRequest) -> None:
+    without, notes = digest(request_), Notes()
+    request_.reference.with_suffix(".json").write_text('{"camera": "X100"}')
+    assert animate(request_, notes).reference_pose == "none"
+    assert any("me.json lies beside the reference" in said for said in notes.said)
+    assert digest(request_) == without
+
+
+def test_a_driver_without_rate_gets_one_and_says_so(request_: AnimateRequest) -> None:
+    save_track(request_.poses, track(3, None), True)
+    notes = Notes()
+    assert animate(request_, notes).fps == "25/1"
+    assert any("no frame rate" in said for said in notes.said)
+
+
+REFUSED: list[tuple[dict[str, Any], type[ScdError], str]] = [
+    ({"steps": 0}, UsageError, "--steps 0"),
+    ({"steps": 1001}, UsageError, "--steps 1001"),
+    ({"guidance": -1.0}, UsageError, "--guidance -1"),
+    ({"size": (0, 40)}, UsageError, "--size 0x40"),
+    ({"fps": Fraction(1000)}, UsageError, "--fps 1000"),
+    ({"frames": (50, 10)}, UsageError, "--frames"),
+    ({"frames": (5, 5)}, UsageError, "--frames 5:5"),
+    ({"frames": (-3, None)}, UsageError, "--frames -3"),
+    ({"frames": (FRAMES, None)}, UsageError, "has 11 frames"),
+    ({"model": "no-such-model"}, ScdError, "there is no model no-such-model"),
+    ({"output": Path("/nonexistent/clip.mp4")}, ScdError, "/nonexistent"),
+    ({"reference": Path("gone.png")}, ScdError, "gone.png does not exist"),
+    ({"poses": Path("gone.mp4")}, ScdError, "gone.mp4 does not exist"),
+    ({"ref_pose": Path("gone.npz")}, ScdError, "--ref-pose"),
+]
+
+
+@pytest.mark.parametrize(("change", "kind", "said"), REFUSED, ids=[said for *_, said in REFUSED])
+def test_refused_before_the_model_is_loaded(
+    request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], kind: type[ScdError], said: str
+) -> None:
+    monkeypatch.setattr(module, "open_pipeline", lambda *_: pytest.fail("the model was loaded"))
+    with pytest.raises(kind) as caught:
+        animate(replace(request_, **change), NullReport())
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert left(request_) == []
+
+
+def test_an_unknown_provider_leaves_nothing(request_: AnimateRequest) -> None:
+    with pytest.raises(UsageError, match="no provider abacus"):
+        animate(replace(request_, providers=("abacus",)), NullReport())
+    assert left(request_) == []
+
+
+@pytest.mark.parametrize("which", ["reference", "poses"])
+def test_an_input_is_never_overwritten(request_: AnimateRequest, which: str) -> None:
+    before = getattr(request_, which).read_bytes()
+    ending = {"reference": ".png", "poses": ".mp4"}[which]
+    renamed = Path(shutil.copy(getattr(request_, which), request_.output.with_name(f"same{ending}")))
+    with pytest.raises(UsageError, match="is also an input"):
+        animate(replace(request_, overwrite=True, output=renamed, **{which: renamed}), NullReport())
+    assert renamed.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.webm", "clip.gif", "clip.png"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interruption_while_writing_leaves_nothing(
+    request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch, name: str, error: type[BaseException]
+) -> None:
+    taken: list[int] = []
+
+    def fail_at_the_fifth(picture: Any, box: Any, size: Any) -> Any:
+        taken.append(1)
+        if len(taken) == 5:
+            raise error
+        return unpad(picture, box, size)
+
+    unpad = module.unpad
+    monkeypatch.setattr(module, "unpad", fail_at_the_fifth)
+    with pytest.raises(error):
+        animate(replace(request_, output=request_.output.with_name(name)), NullReport())
+    assert left(request_) == []
+
+
+def test_an_interruption_keeps_what_was_there_before(request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    request_.output.write_bytes(b"precious")
+
+    def fail(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "unpad", fail)
+    with pytest.raises(KeyboardInterrupt):
+        animate(replace(request_, overwrite=True), NullReport())
+    assert request_.output.read_bytes() == b"precious"
+    assert left(request_) == ["clip.mp4"]
