@@ -1,5 +1,7 @@
 """Pictures in and out: whatever a file holds becomes upright 8-bit RGB."""
 
+import stat
+import struct
 import warnings
 from pathlib import Path
 
@@ -17,11 +19,15 @@ MAX_PIXELS = 100_000_000
 
 def need_file(path: Path, what: str) -> None:
     """Refuse what is missing, a folder, or empty; `what` names its role, as "the reference picture"."""
-    if not path.exists():
-        raise ScdError(f"{what} {path} does not exist", "check the path")
-    if path.is_dir():
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ScdError(f"{what} {path} does not exist", "check the path") from error
+    except OSError as error:
+        raise ScdError(f"{what} {path} cannot be opened ({error.strerror})", "check the path and its permissions") from error
+    if stat.S_ISDIR(facts.st_mode):
         raise ScdError(f"{what} {path} is a folder", "name a file")
-    if path.stat().st_size == 0:
+    if facts.st_size == 0:
         raise ScdError(f"{what} {path} is empty", "name another file")
 
 
@@ -33,10 +39,10 @@ def check_size(path: Path, size: tuple[int, int], what: str) -> None:
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit and float greys to 8 bits; Pillow's own conversion would clip them."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        grey = np.asarray(image, np.float64)
-        top = 65535.0 if image.mode != "F" else max(float(grey.max()), 1e-9)
+    """16-bit and float greys to 8 bits; Pillow's own conversion would clip them. Floats up to 1 are shares of white, else 8- or 16-bit."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
+        grey = np.nan_to_num(np.asarray(image, np.float64))
+        top = 65535.0 if image.mode != "F" else next((t for t in (1.0, 255.0) if grey.max() <= t), 65535.0)
         return Image.fromarray((np.clip(grey / top, 0, 1) * 255).round().astype(np.uint8))
     return image
 
@@ -55,15 +61,17 @@ def read_image(path: Path, what: str = "the picture") -> Picture:
     need_file(path, what)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of damaged metadata and large pictures: the size is checked here
             with Image.open(path) as image:
                 check_size(path, image.size, what)
-                return np.asarray(flatten(image), np.uint8)
+                return np.array(flatten(image), np.uint8)
     except UnidentifiedImageError as error:
         raise ScdError(f"{what} {path} is not a picture in a format that can be read", "use PNG, JPEG or WebP") from error
     except Image.DecompressionBombError as error:
         raise ScdError(f"{what} {path} is too large ({error})", f"shrink it below {MAX_PIXELS // 1_000_000} megapixels") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except PermissionError as error:
+        raise ScdError(f"{what} {path} may not be read", "change its permissions or use another") from error
+    except (OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, EOFError, struct.error) as error:
         raise ScdError(f"{what} {path} is damaged ({error})", "save it again or use another") from error
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,14 +10,23 @@ from pathlib import Path
 
 from engines.core.errors import ScdError
 
+BUNDLE = "bundle.json"
+NUMBERED = re.compile(r"\d{6}\.png")
+
 
 def check_output(path: Path, overwrite: bool) -> None:
-    """Refuse an output that could not be written at the end, before any work is done."""
+    """Refuse an output that could not be written at the end, before any work is done.
+
+    A folder is never replaced by --overwrite when it holds anything but what scd writes into one: it may be somebody's pictures.
+    """
     folder = path.parent
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise ScdError(f"{path} exists already", "add --overwrite to replace it or name another with -o")
     if not folder.is_dir():
-        raise ScdError(f"the folder {folder} for the output {path.name} does not exist", "create it or name another with -o")
+        what = "is a file" if folder.exists() else "does not exist"
+        raise ScdError(f"the folder {folder} for the output {path.name} {what}", "create it or name another with -o")
+    if path.is_dir() and not path.is_symlink() and not written_by_scd(path):
+        raise ScdError(f"the output {path} is a folder with other things in it", "name another with -o")
     probe = folder / f".scd-probe-{os.getpid()}"
     try:
         probe.touch()
@@ -27,17 +37,38 @@ def check_output(path: Path, overwrite: bool) -> None:
             probe.unlink()
 
 
+def written_by_scd(folder: Path) -> bool:
+    """A bundle, a sequence of numbered pictures, or nothing at all."""
+    names = {entry.name for entry in folder.iterdir()}
+    return BUNDLE in names or all(NUMBERED.fullmatch(name) for name in names)
+
+
 def write_error(path: Path, error: OSError) -> ScdError:
-    what = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
-    return ScdError(f"cannot write {path}: {what}", "free some space or name another place with -o")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ScdError(f"cannot write {path}: the disk is full", "free some space or name another place with -o")
+    return ScdError(f"cannot write {path}: {error.strerror or error}", "name another place with -o")
 
 
 def remove(path: Path) -> None:
     with suppress(OSError):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
+
+
+def swap(temporary: Path, path: Path) -> None:
+    """Put what is ready in its place; a folder that was there goes only after the new one stands."""
+    old = path.with_name(f"{temporary.name}.old")
+    if path.is_dir() and not path.is_symlink():
+        os.replace(path, old)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        if old.exists():
+            os.replace(old, path)
+        raise
+    remove(old)
 
 
 @contextmanager
@@ -48,9 +79,7 @@ def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
     remove(temporary)
     try:
         yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        swap(temporary, path)
     except OSError as error:
         raise write_error(path, error) from error
     finally:

@@ -1,19 +1,22 @@
 """Video out: frames are encoded as they come; the file appears whole at the end or not at all."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from numpy.typing import NDArray
 from PIL import Image
 
-from engines.core.errors import UsageError
+from engines.core.errors import ScdError, UsageError
 from engines.media.output import atomic
+from engines.media.resample import resampled
 
 Picture = NDArray[np.uint8]
 FORMATS = (".mp4", ".webm", ".gif", ".png")
@@ -21,14 +24,33 @@ CODECS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     ".mp4": ("libx264", {"crf": "16", "preset": "medium"}, {"movflags": "+faststart"}),
     ".webm": ("libvpx-vp9", {"crf": "24", "b:v": "0", "cpu-used": "4"}, {}),
 }
+GIF_MOST = Fraction(50)  # frames a second
 BT709 = 1  # the code of BT.709 in matrix, primaries and transfer fields alike
 LIMITED_RANGE = 1
 
 
-class FrameSink(Protocol):
+class Sink(ABC):
+    """What the formats share: frames of one size, counted. `finish` completes the file, `close` lets go of it; both may be called."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.shape = (size[1], size[0], 3)
+        self.count = 0
+
     def write(self, picture: Picture) -> None:
         """Take one frame, uint8 (H, W, 3)."""
-        ...
+        if picture.shape != self.shape or picture.dtype != np.uint8:
+            raise ValueError(f"a {picture.dtype} frame of shape {picture.shape} in a clip of {self.shape}")
+        self.put(picture)
+        self.count += 1
+
+    @abstractmethod
+    def put(self, picture: Picture) -> None: ...
+
+    def finish(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        return None
 
 
 def even(picture: Picture) -> Picture:
@@ -37,11 +59,12 @@ def even(picture: Picture) -> Picture:
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else picture
 
 
-class VideoSink:
+class VideoSink(Sink):
     """One H.264 or VP9 stream, yuv420p, BT.709 tagged and converted."""
 
     def __init__(self, path: Path, fps: Fraction, size: tuple[int, int]) -> None:
-        codec, settings, container = CODECS[path.suffix]
+        super().__init__(size)
+        codec, settings, container = CODECS[path.suffix.lower()]
         self.container = av.open(str(path), "w", options=container)
         stream: Any = self.container.add_stream(codec, rate=fps, options=settings)
         stream.width, stream.height = (side + side % 2 for side in size)
@@ -51,7 +74,7 @@ class VideoSink:
         context.color_range = LIMITED_RANGE
         self.stream = stream
 
-    def write(self, picture: Picture) -> None:
+    def put(self, picture: Picture) -> None:
         frame = av.VideoFrame.from_ndarray(even(picture), format="rgb24")
         frame = frame.reformat(
             format="yuv420p", src_colorspace="ITU709", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
@@ -62,59 +85,73 @@ class VideoSink:
     def finish(self) -> None:
         for packet in self.stream.encode():
             self.container.mux(packet)
+        self.close()
 
     def close(self) -> None:
         self.container.close()
 
 
-class FolderSink:
+class FolderSink(Sink):
     """A folder of 000000.png, 000001.png ..."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+        super().__init__(size)
         path.mkdir()
-        self.path, self.count = path, 0
+        self.path = path
 
-    def write(self, picture: Picture) -> None:
+    def put(self, picture: Picture) -> None:
         Image.fromarray(picture).save(self.path / f"{self.count:06d}.png")
-        self.count += 1
 
 
-class GifSink:
-    """Palette frames, kept until the end (a GIF is short); delays are spread so that their sum stays true to the frame rate."""
+class GifSink(Sink):
+    """Palette frames, kept until the end (a GIF is short), a byte a pixel.
 
-    def __init__(self, path: Path, fps: Fraction) -> None:
+    Delays are whole hundredths of a second, spread so that their sum stays true to the frame rate; players slow delays below two
+    down, so of a rate above 50 the nearest frames in time are kept.
+    """
+
+    def __init__(self, path: Path, fps: Fraction, size: tuple[int, int]) -> None:
+        super().__init__(size)
         self.path, self.fps = path, fps
         self.frames: list[Image.Image] = []
 
-    def write(self, picture: Picture) -> None:
+    def put(self, picture: Picture) -> None:
         self.frames.append(Image.fromarray(picture).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG))
 
     def finish(self) -> None:
-        edges = [round(100 * index / self.fps) for index in range(len(self.frames) + 1)]  # hundredths of a second
-        delays = [max(2, b - a) * 10 for a, b in itertools.pairwise(edges)]
-        self.frames[0].save(self.path, format="GIF", save_all=True, append_images=self.frames[1:], duration=delays, loop=0)
+        fps = min(self.fps, GIF_MOST)
+        frames = [self.frames[index] for index in resampled(len(self.frames), self.fps, fps)]
+        edges = [round(100 * index / fps) for index in range(len(frames) + 1)]  # hundredths of a second
+        delays = [(b - a) * 10 for a, b in itertools.pairwise(edges)]
+        frames[0].save(self.path, format="GIF", save_all=True, append_images=frames[1:], duration=delays, loop=0)
 
 
 def check_format(path: Path) -> None:
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise UsageError(f"the output {path} has no known ending", f"end it in one of {', '.join(FORMATS)}")
 
 
+def open_sink(path: Path, fps: Fraction, size: tuple[int, int]) -> Sink:
+    ending = path.suffix.lower()
+    if ending == ".png":
+        return FolderSink(path, size)
+    return GifSink(path, fps, size) if ending == ".gif" else VideoSink(path, fps, size)
+
+
 @contextmanager
-def open_writer(path: Path, fps: Fraction, size: tuple[int, int], overwrite: bool) -> Iterator[FrameSink]:
+def open_writer(path: Path, fps: Fraction, size: tuple[int, int], overwrite: bool) -> Iterator[Sink]:
     """Write a clip of `size` (width, height): .mp4 (H.264), .webm (VP9), .gif, or .png for a folder of numbered pictures."""
     check_format(path)
     with atomic(path, overwrite) as temporary:
-        if path.suffix == ".png":
-            yield FolderSink(temporary)
-        elif path.suffix == ".gif":
-            gif = GifSink(temporary, fps)
-            yield gif
-            gif.finish()
-        else:
-            sink = VideoSink(temporary, fps, size)
-            try:
-                yield sink
-                sink.finish()
-            finally:
+        sink = open_sink(temporary, fps, size)
+        try:
+            yield sink
+        except BaseException:
+            with suppress(OSError, FFmpegError):  # what failed first is what counts
                 sink.close()
+            raise
+        if sink.count == 0:
+            with suppress(OSError, FFmpegError):
+                sink.close()
+            raise ScdError(f"{path} would hold no frames and was not written", "choose a range with frames in it")
+        sink.finish()
