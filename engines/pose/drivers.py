@@ -1,6 +1,7 @@
 """Drivers: what gives the poses of a clip. The kind is recognised by looking, and what is no driver is refused by name."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.core.errors import ScdError
-from engines.core.keypoints import PoseTrack
+from engines.core.keypoints import DRAWN_FROM, PoseTrack
 from engines.media.fit import fit_and_pad
 from engines.media.images import need_file, read_image
 from engines.media.video import probe, read_frames
@@ -21,9 +22,13 @@ from engines.pose.files import load_track
 Picture = NDArray[np.uint8]
 Kind = Literal["skeleton video", "skeleton picture", "keypoints"]
 Content = Literal["skeleton", "densepose", "filled", "empty", "filmed"]
+# How files begin tells what they are; the name decides only for what begins like none of these.
+PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
+KEYPOINT_STARTS = (b"PK\x03\x04", b"{", b"[")
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 KEYPOINTS = {".npz", ".json"}
 LOOKED_AT = 8  # frames that decide the kind
+COLOURED = 0.1  # share of a drawing's lit pixels that have a full colour; of DWPose's about 0.9, the rest being the white face
 BLACK = 48  # the brightest channel of what counts as black
 DENSEPOSE_GROUND = np.array([68, 1, 84])  # the purple that DensePose clips have behind the person
 
@@ -39,14 +44,23 @@ def content_of(picture: Picture) -> Content:
         return "empty"
     if share > 0.4:
         return "filmed"
+    if coloured(small, lit) < COLOURED:
+        return "filmed"
     thick = cv2.erode(lit, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)))
     return "filled" if float(thick.sum()) > 0.2 * float(lit.sum()) else "skeleton"
+
+
+def coloured(picture: Picture, lit: Picture) -> float:
+    """Share of the lit pixels that are more colour than grey, as OpenPose's hues are and skin, cloth and text are not."""
+    brightest = picture.max(axis=2).astype(int)
+    full = (brightest - picture.min(axis=2) > 0.6 * brightest) & (lit > 0)
+    return float(full.sum()) / max(1.0, float(lit.sum()))
 
 
 REFUSALS: dict[Content, tuple[str, str]] = {
     "densepose": ("is a DensePose clip", "DensePose cannot drive scd: give a skeleton video (OpenPose or DWPose) or keypoints"),
     "filled": ("shows filled body parts such as DensePose, not a skeleton", "give a skeleton video (OpenPose or DWPose) or keypoints"),
-    "empty": ("shows no skeleton in any frame that was looked at", "give a clip with a person's skeleton in it"),
+    "empty": ("shows no skeleton in any frame", "give a clip with a person's skeleton in it"),
     "filmed": (
         "shows a filmed scene and needs pose detection, which this version lacks",
         "give a skeleton video (OpenPose or DWPose) or keypoints",
@@ -54,9 +68,11 @@ REFUSALS: dict[Content, tuple[str, str]] = {
 }
 
 
-def check_content(path: Path, pictures: list[Picture]) -> None:
+def check_content(path: Path, pictures: list[Picture], later: Iterable[Picture] = ()) -> None:
     """Accept a skeleton; ScdError names what else it is."""
     kinds = [content_of(p) for p in pictures]
+    if kinds and set(kinds) <= {"empty"}:
+        kinds += [content_of(p) for p in later]
     if "skeleton" in kinds and "filmed" not in kinds and "densepose" not in kinds:
         return
     order: tuple[Content, ...] = ("densepose", "filmed", "filled", "empty")
@@ -89,22 +105,30 @@ class Driver:
 
 
 def guess(path: Path) -> Kind:
-    if path.is_dir() or path.suffix.lower() in KEYPOINTS:
+    if path.is_dir():
         return "keypoints"
-    return "skeleton picture" if path.suffix.lower() in PICTURES else "skeleton video"
+    with path.open("rb") as file:
+        start = file.read(16).lstrip()
+    ending = path.suffix.lower()
+    if start.startswith(PICTURE_STARTS) or start[8:12] == b"WEBP":
+        return "skeleton picture"
+    if start.startswith(KEYPOINT_STARTS) or ending in KEYPOINTS:
+        return "keypoints"
+    return "skeleton picture" if ending in PICTURES and b"ftyp" not in start else "skeleton video"
 
 
 def open_driver(path: Path, kind: Kind | None = None) -> Driver:
     """Recognise and check a driver. `kind` skips both. ScdError for what cannot drive a clip."""
     if not path.exists():
         raise ScdError(f"the driver {path} does not exist", "check the path given with --poses")
+    if not path.is_dir():
+        need_file(path, "the driver")
     chosen = kind or guess(path)
     if chosen == "keypoints":
         track = load_track(path)
-        if len(track.points) == 0:
-            raise ScdError(f"the keypoint file {path} holds no frames", "give one with at least one frame")
+        if not (track.points[..., 2] >= DRAWN_FROM).any():
+            raise ScdError(f"the keypoints {path} hold no point that could be drawn", f"give a track with scores of {DRAWN_FROM} or more")
         return Driver(path, chosen, track.size, len(track.points), track.fps, track)
-    need_file(path, "the driver")
     if chosen == "skeleton picture":
         picture = read_image(path, "the driver")
         if kind is None:
@@ -112,8 +136,14 @@ def open_driver(path: Path, kind: Kind | None = None) -> Driver:
         return Driver(path, chosen, (picture.shape[1], picture.shape[0]), 1, None)
     info = probe(path, "the driver")
     if kind is None:
-        check_content(path, looked_at(path, info.frames))
+        check_content(path, looked_at(path, info.frames), first_lit(path))
     return Driver(path, chosen, info.size, info.frames, info.fps)
+
+
+def first_lit(path: Path) -> Iterator[Picture]:
+    """The first frame that is not black, for clips that fade in; nothing when all are."""
+    lit = (p for p in read_frames(path, 0, None, "the driver") if content_of(p) != "empty")
+    return itertools.islice(lit, 1)
 
 
 def looked_at(path: Path, frames: int) -> list[Picture]:

@@ -1,8 +1,10 @@
 """Keypoint files: this project's .npz, and OpenPose JSON (a file a frame, or one file)."""
 
 import json
+import math
 import re
 import zipfile
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,13 @@ from engines.media.images import need_file
 from engines.media.output import atomic
 
 Points = NDArray[np.float32]
+ZIP = b"PK\x03\x04"  # how a .npz begins
+ABSURD = 20  # picture sizes
+BROKEN = (
+    KeyError, ValueError, TypeError, AttributeError, IndexError, ZeroDivisionError, OverflowError, EOFError, OSError, NotImplementedError,
+    RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+BODY_COUNTS, HAND_COUNTS, FACE_COUNTS = (0, 18, 25), (0, 21), (0, 68, 70)  # OpenPose's face adds the two pupils
 BODY_25_FEET = {17: 19, 18: 20, 19: 21, 20: 22, 21: 23, 22: 24}  # COCO-WholeBody foot number -> BODY_25 number
 BODY_25_TO_18 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 
@@ -28,7 +37,12 @@ def load_track(path: Path) -> PoseTrack:
             raise ScdError(f"the folder {path} holds no OpenPose .json files", "name a folder with one a frame")
         return from_openpose([read_json(file) for file in files], path)
     need_file(path, "the keypoint file")
-    return load_npz(path) if path.suffix == ".npz" else from_openpose(as_frames(read_json(path)), path)
+    return load_npz(path) if is_zip(path) or path.suffix.lower() == ".npz" else from_openpose(as_frames(read_json(path)), path)
+
+
+def is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == ZIP
 
 
 def natural(path: Path) -> list[int | str]:
@@ -43,10 +57,26 @@ def load_npz(path: Path) -> PoseTrack:
             fps = Fraction(str(data["fps"])) if "fps" in data and str(data["fps"]) else None
         if points.ndim == 3:
             points = points[:, None]
-        return PoseTrack(points, (size[0], size[1]), fps)
-    except (KeyError, ValueError, IndexError, OSError, zipfile.BadZipFile) as error:
+        if len(size) != 2 or min(size) < 1 or (fps is not None and fps <= 0):
+            raise ValueError(f"its size is {size} and its fps {fps}")
+        return PoseTrack(usable(points, (size[0], size[1])), (size[0], size[1]), fps)
+    except BROKEN as error:
         hint = f"it must hold points (frames, people, {COUNT}, 3) and size (width, height)"
-        raise ScdError(f"the keypoint file {path} cannot be read ({error})", hint) from error
+        raise ScdError(f"the keypoint file {path} cannot be read ({one_line(error)})", hint) from error
+
+
+def one_line(error: Exception) -> str:
+    return str(error).strip("'\"").split("\n")[0].rstrip(".")
+
+
+def usable(points: Points, size: tuple[int, int]) -> Points:
+    """Points that are no numbers, or lie absurdly far outside the picture, become absent (score 0)."""
+    points = np.array(points, np.float32)
+    far = ABSURD * max(size)
+    with np.errstate(invalid="ignore"):
+        good = np.isfinite(points).all(axis=-1) & (np.abs(points[..., :2]) < far).all(axis=-1)
+    points[~good] = 0
+    return points
 
 
 def save_track(path: Path, track: PoseTrack, overwrite: bool) -> None:
@@ -58,23 +88,27 @@ def save_track(path: Path, track: PoseTrack, overwrite: bool) -> None:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ScdError(f"{path} is not a JSON file ({error})", "name OpenPose keypoints or a .npz") from error
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ScdError(f"{path} is not a JSON file ({one_line(error)})", "name OpenPose keypoints or a .npz") from error
 
 
 def as_frames(data: Any) -> list[Any]:
     return data if isinstance(data, list) else [data]
 
 
-def triples(values: list[float]) -> Points:
-    return np.asarray(values, np.float32).reshape(-1, 3)
+def triples(person: dict[str, list[float] | None], key: str, counts: tuple[int, ...]) -> Points:
+    """The points (n, 3) under a key; a missing key or null is none. ValueError when there are more or fewer than OpenPose writes."""
+    points = np.asarray(person.get(key) or [], np.float32).reshape(-1, 3)
+    if len(points) not in counts:
+        raise ValueError(f"{key} has {len(points)} points, not {' or '.join(str(c) for c in counts if c)}")
+    return points
 
 
-def person_points(person: dict[str, list[float]]) -> Points:
-    """One OpenPose person (18 or 25 body points, hands, face) -> (133, 3)."""
+def person_points(person: dict[str, list[float] | None]) -> Points:
+    """One OpenPose person (18 or 25 body points, hands of 21, face of 68 or 70) -> (133, 3)."""
     out = np.zeros((COUNT, 3), np.float32)
-    body = triples(person.get("pose_keypoints_2d", []))
+    body = triples(person, "pose_keypoints_2d", BODY_COUNTS)
     if len(body) == 25:
         for number, source in BODY_25_FEET.items():
             out[number] = body[source]
@@ -82,32 +116,53 @@ def person_points(person: dict[str, list[float]]) -> Points:
     for number, coco in enumerate(OPENPOSE_FROM_COCO):
         if coco >= 0 and number < len(body):
             out[coco] = body[number]
-    for key, place in (("face_keypoints_2d", FACE), ("hand_left_keypoints_2d", LEFT_HAND), ("hand_right_keypoints_2d", RIGHT_HAND)):
-        part = triples(person.get(key) or [])[: place.stop - place.start]
+    hands = (("hand_left_keypoints_2d", LEFT_HAND, HAND_COUNTS), ("hand_right_keypoints_2d", RIGHT_HAND, HAND_COUNTS))
+    for key, place, counts in (("face_keypoints_2d", FACE, FACE_COUNTS), *hands):
+        part = triples(person, key, counts)[: place.stop - place.start]
         out[place.start : place.start + len(part)] = part
     return out
 
 
 def canvas_of(frames: list[Any], points: Points, path: Path) -> tuple[int, int]:
-    """canvas_width and canvas_height where the files say them; coordinates up to 1 are shares of a 512x768 canvas (stated assumption)."""
+    """(width, height) of the picture that the points lie in: canvas_width and canvas_height where the first frame says them.
+
+    OpenPose itself writes neither. Then the people are ASSUMED to be centred over the whole clip: as much room right of and below
+    all points as there is left of and above them. Points that are shares of the picture (0 to 1) cannot be placed so: ScdError.
+    """
     first = frames[0]
     if "canvas_width" in first and "canvas_height" in first:
-        return int(first["canvas_width"]), int(first["canvas_height"])
-    raise ScdError(f"{path} does not say the size of its picture", "add canvas_width and canvas_height to the first JSON file")
+        size = int(first["canvas_width"]), int(first["canvas_height"])
+        if min(size) < 1:
+            raise ScdError(f"{path} says that its picture is {size[0]}x{size[1]} pixels", "correct canvas_width and canvas_height")
+        return size
+    seen = points[points[..., 2] > 0][:, :2]
+    if shares(points):
+        raise ScdError(f"{path} does not say the size of its picture", "add canvas_width and canvas_height to the first JSON file")
+    low, high = np.maximum(seen.min(axis=0), 0), seen.max(axis=0)
+    width, height = (max(1, math.ceil(float(side))) for side in low + high)
+    return width, height
+
+
+def shares(points: Points) -> bool:
+    """Are the coordinates parts of the picture's sides, 0 to 1, instead of pixels?"""
+    return float(np.abs(points[..., :2]).max()) <= 1.0
 
 
 def from_openpose(frames: list[Any], path: Path) -> PoseTrack:
     try:
         people = [[person_points(p) for p in frame.get("people", [])] for frame in frames]
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ScdError(f"{path} is not OpenPose JSON ({error})", "each file needs a list 'people' with 'pose_keypoints_2d'") from error
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise ScdError(
+            f"{path} is not OpenPose JSON ({one_line(error)})", "each file needs a list 'people' with 'pose_keypoints_2d'"
+        ) from error
     most = max((len(p) for p in people), default=0)
-    if most == 0:
+    if not any((points[:, 2] > 0).any() for frame in people for points in frame):
         raise ScdError(f"{path} holds no person in any frame", "name other keypoints")
     points = np.zeros((len(frames), most, COUNT, 3), np.float32)
     for index, frame in enumerate(people):
         points[index, : len(frame)] = np.stack(frame) if frame else 0
+    points[~np.isfinite(points).all(axis=-1)] = 0
     size = canvas_of(frames, points, path)
-    if float(points[..., :2].max()) <= 1.0:
+    if shares(points):
         points[..., :2] *= np.asarray(size, np.float32)
-    return PoseTrack(points, size)
+    return PoseTrack(usable(points, size), size)
