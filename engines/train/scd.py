@@ -128,7 +128,9 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch) -> Tensor:
 def fresh_model(recipe: ScdRecipe) -> SCD:
     """A new model, with the weights of `initial` where the recipe names one; with `train_only_motion` all else is frozen."""
     torch.manual_seed(recipe.seed)
-    model = SCD(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = SCD(recipe.model)
+    if not recipe.train_only_motion:  # torch 2.13's CPU convolution crashes in the backward pass when it is channels-last and frozen
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.initial:
         found = checkpoints.need(Path(recipe.initial), "scd", "--set initial=RUN")
         known = under("scd", found.weights())
