@@ -1,0 +1,165 @@
+"""`just bench`: wall time and peak memory of start-up and of the main job, each measured in a process of its own.
+
+    python tests/bench.py [--model mini|FOLDER] [--checkpoint RUN] [--quick]
+
+Figures of one run belong together: ratios are taken between children started one after the other on the same machine. Peak memory is
+the child's largest resident set (getrusage), so imports and model are in it. `--quick` runs fewer steps, to try the bench out.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+MEGABYTE = 1e6
+START_UPS = {"scd --help": ["--help"], "scd animate --help": ["animate", "--help"], "a usage error": ["animate", "--frames", "3"]}
+LIMITS = {"start": 0.3, "seconds": 60.0, "memory": 1500.0, "growth": 1.15, "eager": 0.6}
+SHORT, LONG = 48, 480
+ANIMATE = """
+import json, sys
+from fractions import Fraction
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from engines.core.report import NullReport
+from engines.generate import animate as module
+options = json.loads(sys.argv[1])
+checkpoint = options.pop("checkpoint", None)
+if checkpoint:
+    from engines.export.torch_twin import open_torch_pipeline
+    module.open_pipeline = lambda bundle, providers: open_torch_pipeline(Path(checkpoint))
+for name in ("reference", "poses", "output"):
+    options[name] = Path(options[name])
+summary = module.animate(module.AnimateRequest(**options), NullReport())
+print(json.dumps(summary.to_json()))
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One child: wall seconds, peak resident megabytes, exit code and stdout."""
+
+    seconds: float
+    megabytes: float
+    code: int
+    out: str
+
+
+def peak_megabytes(usage: resource.struct_rusage) -> float:
+    """ru_maxrss is in kilobytes on Linux and in bytes on macOS."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / MEGABYTE
+
+
+def measure(command: list[str]) -> Measured:
+    """Run a child to its end; wait4 gives its own peak, not the largest of all children so far."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        start = time.monotonic()
+        child = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds, child.returncode = time.monotonic() - start, os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if child.returncode not in (0, 2):
+            sys.exit(f"{' '.join(command[:3])} ... failed:\n{err.read().decode()}")
+        return Measured(seconds, peak_megabytes(usage), child.returncode, out.read().decode())
+
+
+def show(what: str, figure: str, limit: str, good: bool) -> None:
+    print(f"{what:<46} {figure:>16}   {'ok ' if good else 'NOT'} {limit}", flush=True)
+
+
+def bench_start_up() -> None:
+    for name, arguments in START_UPS.items():
+        runs = sorted(measure([sys.executable, "-m", "scd_cli", *arguments]).seconds for _ in range(5))
+        show(name, f"{runs[2]:.3f} s", f"< {LIMITS['start']} s (median of 5)", runs[2] < LIMITS["start"])
+
+
+def animate(folder: Path, **options: Any) -> tuple[Measured, dict[str, Any]]:
+    """`animate` in a child, and its summary."""
+    request = {
+        "reference": str(EXAMPLES / "ref.png"),
+        "poses": str(EXAMPLES / "dance.mp4"),
+        "output": str(folder / "out.mp4"),
+        "overwrite": True,
+    }
+    done = measure([sys.executable, "-c", ANIMATE, json.dumps(request | options), str(ROOT)])
+    return done, json.loads(done.out)
+
+
+def bench_examples(folder: Path, model: str, checkpoint: str | None, quick: dict[str, int]) -> None:
+    """The default run on examples/, and the same run in torch eager."""
+    done, said = animate(folder, model=model, **quick)
+    what = f"examples/: {said['frames']} frames, {said['steps']} steps"
+    show(what, f"{done.seconds:.1f} s", f"<= {LIMITS['seconds']:.0f} s", done.seconds <= LIMITS["seconds"])
+    show("  peak memory", f"{done.megabytes:.0f} MB", f"<= {LIMITS['memory']:.0f} MB", done.megabytes <= LIMITS["memory"])
+    print(f"  seconds by stage: {said['seconds']}")
+    if checkpoint is None:
+        print("  torch eager is left out: give --checkpoint, the run folder that the bundle was exported from")
+        return
+    eager, twin = animate(folder, model=model, checkpoint=checkpoint, **quick)
+    ratio = said["seconds"]["denoise"] / twin["seconds"]["denoise"]
+    print(f"  torch eager: {eager.seconds:.1f} s, {eager.megabytes:.0f} MB, by stage: {twin['seconds']}")
+    whole = done.seconds / eager.seconds
+    show("  time / torch eager, whole command", f"{whole:.2f}", f"<= {LIMITS['eager']}", whole <= LIMITS["eager"])
+    show("  time / torch eager, denoising alone", f"{ratio:.2f}", f"<= {LIMITS['eager']}", ratio <= LIMITS["eager"])
+
+
+def long_driver(folder: Path, frames: int) -> Path:
+    """A keypoint file that swings through a still person's pose."""
+    import numpy as np
+
+    from engines.core.keypoints import PoseTrack
+    from engines.pose.files import load_track, save_track
+
+    still = load_track(EXAMPLES / "ref.npz")
+    points = np.repeat(still.points[:1], frames, axis=0)
+    points[..., 0] += 5 * np.sin(np.arange(frames) / 6)[:, None, None]
+    path = folder / f"{frames}.npz"
+    save_track(path, PoseTrack(points, still.size, Fraction(15)), True)
+    return path
+
+
+def latent_megabytes(model: str, frames: int) -> float:
+    import numpy as np
+
+    from engines.core.bundle import read_bundle, resolve_model
+    from engines.generate.pipeline import spec_of
+
+    return float(np.prod(spec_of(read_bundle(resolve_model(model))).latent_shape)) * 4 * frames / MEGABYTE
+
+
+def bench_length(folder: Path, model: str) -> None:
+    """Peak memory must not grow with the clip, apart from its latents. Two steps: every buffer has been used by then."""
+    short, _ = animate(folder, model=model, poses=str(long_driver(folder, SHORT)), steps=2)
+    long, _ = animate(folder, model=model, poses=str(long_driver(folder, LONG)), steps=2)
+    own = latent_megabytes(model, LONG)
+    growth = (long.megabytes - own) / short.megabytes
+    print(f"{SHORT} frames: {short.megabytes:.0f} MB; {LONG} frames: {long.megabytes:.0f} MB, of which latents {own:.0f} MB")
+    show("  growth without the latents", f"{growth:.3f}", f"<= {LIMITS['growth']}", growth <= LIMITS["growth"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mini", help="a shipped model or the folder of a bundle")
+    parser.add_argument("--checkpoint", help="run folder of scd train: also times the same model in torch eager")
+    parser.add_argument("--quick", action="store_true", help="2 steps instead of the model's")
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    print(f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    bench_start_up()
+    with tempfile.TemporaryDirectory(prefix="scd-bench-") as folder:
+        bench_examples(Path(folder), options.model, options.checkpoint, {"steps": 2} if options.quick else {})
+        bench_length(Path(folder), options.model)
+
+
+if __name__ == "__main__":
+    main()
