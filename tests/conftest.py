@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("scd", deadline=None)  # machines that run these tests are often busy with others
+settings.load_profile("scd")
 TESTDATA = Path(__file__).parents[2] / "shared" / "testdata"
 
 

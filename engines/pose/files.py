@@ -66,7 +66,8 @@ def load_npz(path: Path) -> PoseTrack:
 
 
 def one_line(error: Exception) -> str:
-    return str(error).strip("'\"").split("\n")[0].rstrip(".")
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return text.split("\n")[0].rstrip(".")
 
 
 def usable(points: Points, size: tuple[int, int]) -> Points:

@@ -182,7 +182,7 @@ def test_a_frame_that_the_files_edit_list_hides_is_not_counted(testdata: Path) -
 rates = st.fractions(Fraction(1), Fraction(120), max_denominator=1001)
 
 
-@given(frames=st.integers(1, 400), source=rates, target=rates)
+@given(frames=st.integers(1, 100), source=rates, target=rates)
 def test_resampling_rises_stays_inside_and_is_never_half_a_frame_off(frames: int, source: Fraction, target: Fraction) -> None:
     picked = resampled(frames, source, target)
     assert len(picked) == max(1, round(frames * target / source))
