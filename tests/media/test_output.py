@@ -103,7 +103,7 @@ def test_a_failed_overwrite_keeps_what_was_there(tmp_path: Path, ending: str) ->
 @pytest.mark.parametrize("count", [1, 40])
 def test_a_full_disk_is_named_whenever_it_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, count: int) -> None:
     class FullDisk:
-        def open(self, path: str, mode: str, options: dict[str, str]) -> Any:
+        def open(self, path: str, mode: Any, options: dict[str, str]) -> Any:
             return av.open("/dev/full", mode, format=ending[1:], options=options)
 
         def __getattr__(self, name: str) -> Any:
