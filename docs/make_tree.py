@@ -18,6 +18,9 @@ SPOKEN = {  # what cannot speak for itself; a folder named here stands for all i
     "LICENSE": "Apache-2.0",
     "README.md": "this page",
     "docs/": "pages",
+    "docs/mini/": "training logs and contact sheets of scd-mini",
+    "docs/mini-quality.json": "the figures of docs/mini.md, as written by make_mini.py",
+    "docs/dance.png": "README's picture: reference, skeletons and result, made by the tool",
     "engines/": "the machinery, one room a job; nothing here talks to people",
     "engines/bundles/": "shipped models: bundle.json, ONNX graphs and their weights",
     "engines/core/": "contracts on numpy and the standard library: errors, specs, schedule, windows, keypoints, bundle",
@@ -36,7 +39,8 @@ SPOKEN = {  # what cannot speak for itself; a folder named here stands for all i
     "scd_cli/commands/": "one file a command: options, help with examples, one lazy call",
     "tests/": "one folder a room, and e2e",
 }
-CLOSED = ("engines/bundles/", "examples/")  # folders of data have one line
+PICTURES = (".png", ".jpg")
+CLOSED = ("engines/bundles/", "examples/", "docs/mini/")  # folders of data have one line
 
 
 def tracked() -> list[str]:
@@ -50,7 +54,9 @@ def sentence(name: str) -> str:
     if name in SPOKEN:
         return SPOKEN[name]
     path = ROOT / name
-    if path.suffix == ".py":
+    if path.suffix in PICTURES:
+        first = "a picture made by the tool"
+    elif path.suffix == ".py":
         first = (ast.get_docstring(ast.parse(path.read_text())) or "").replace("\n", " ")
     elif path.suffix in (".md", ".toml"):
         first = path.read_text().splitlines()[0].lstrip("# ")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.generate.tiny_bundle import write_tiny_bundle
 
 from tests.e2e.running import write_person, write_skeletons
+from tests.generate.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture(scope="session")
