@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engines.core import bundle as module
-from engines.core.bundle import FACTS, GRAPHS, read_bundle, resolve_model
+from engines.core.bundle import DEFAULT_MODEL, FACTS, GRAPHS, read_bundle, resolve_model
 from engines.core.errors import ScdError
 from engines.core.sites import kv_names
 from tests.generate.tiny_bundle import write_tiny_bundle
@@ -43,6 +43,10 @@ def test_reads_back_what_was_written(folder: Path) -> None:
     assert all(bundle.graph_path(name).is_file() for name in GRAPHS)
     assert set(bundle.facts.files) == {p.name for p in folder.iterdir()} - {FACTS}
     assert list(bundle.facts.graphs["target"]["inputs"])[3:] == kv_names(bundle.sites)
+
+
+def test_the_shipped_bundle_is_whole() -> None:
+    assert read_bundle(resolve_model(DEFAULT_MODEL)).facts.name == "scd-mini"
 
 
 def test_schema_version_names_both(folder: Path) -> None:
