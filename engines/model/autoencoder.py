@@ -1,9 +1,12 @@
 """KL autoencoder, pictures (n, 3, H, W) in [-1, 1] <-> latents (n, C, H/8, W/8) of about zero mean and unit variance."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.core.errors import ScdError
 from engines.core.specs import AutoencoderSpec
 
 
@@ -64,3 +67,28 @@ class Autoencoder(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Whitened latents -> picture, about [-1, 1], not clipped."""
         return self.decoder(latents * self.latent_std[:, None, None] + self.latent_mean[:, None, None])
+
+
+def strongest_channels(model: Autoencoder, count: int) -> Autoencoder:
+    """The same autoencoder with only the `count` latent channels of largest raw deviation; ScdError where it has fewer.
+
+    The KL term shrinks what the decoder hardly needs: whitened, such channels would weigh in diffusion as much as the picture itself.
+    """
+    if count > model.spec.latent_channels:
+        have = model.spec.latent_channels
+        raise ScdError(
+            f"the autoencoder has {have} latent channels, fewer than the model's {count}", f"use --set model.unet.latent_channels={have}"
+        )
+    keep = model.latent_std.topk(count).indices.sort().values
+    rows = torch.cat([keep, keep + model.spec.latent_channels])  # means, then log-variances
+    last = f"encoder.{len(model.encoder) - 1}"
+    chosen = {
+        f"{last}.weight": (0, rows),
+        f"{last}.bias": (0, rows),
+        "decoder.0.weight": (1, keep),
+        "latent_mean": (0, keep),
+        "latent_std": (0, keep),
+    }
+    small = Autoencoder(replace(model.spec, latent_channels=count))
+    small.load_state_dict({name: x.index_select(*chosen[name]) if name in chosen else x for name, x in model.state_dict().items()})
+    return small.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -46,3 +46,20 @@ def all_latents(
 
 def as_tensor(latents: NDArray[np.float16]) -> Tensor:
     return torch.from_numpy(np.asarray(latents, np.float32))
+
+
+@torch.no_grad()  # not inference_mode: the weights take part in training
+def channel_weights(model: Autoencoder, latents: Tensor) -> Tensor:
+    """How much each latent channel weighs in the loss, (C,) with mean 1, from latents (n, C, h, w).
+
+    The square root of the picture's squared error per squared error of the channel: halfway between judging latents, where a
+    channel of fine grain weighs as much as brightness, and judging pictures, where colours would hardly count.
+    """
+    generator, untouched = torch.Generator().manual_seed(0), model.decode(latents)
+    errors = []
+    for channel in range(latents.shape[1]):
+        moved = latents.clone()
+        moved[:, channel] += 0.3 * torch.randn(moved[:, channel].shape, generator=generator)
+        errors.append((model.decode(moved) - untouched).square().mean().sqrt())
+    weights = torch.stack(errors)
+    return weights / weights.mean()

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.report import Report
 from engines.model import checkpoint as checkpoints
+from engines.model.autoencoder import strongest_channels
 from engines.model.checkpoint import load_strict, prefixed, under
 from engines.model.loading import load_autoencoder
 from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.frames import TrainingClip, data_fingerprint, load_clips, prefetched
-from engines.train.latents import all_latents, as_tensor
+from engines.train.latents import all_latents, as_tensor, channel_weights
 from engines.train.loop import Progress, Stage, run_loop
 from engines.train.recipe import Batching, PoseStyle, ScdRecipe
 from engines.train.validation import Validation
@@ -111,8 +111,11 @@ class Batches:
         return prefetched(self.make, start, stop)
 
 
-def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch) -> Tensor:
-    """Mean squared error of the prediction (v or epsilon) over the targets; one reference pass serves all targets of a clip."""
+def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor) -> Tensor:
+    """Squared error of the prediction (v or epsilon), its mean over the targets under channel weights (C,).
+
+    One reference pass serves all targets of a clip.
+    """
     alpha = torch.from_numpy(recipe.schedule.alphas_cumprod()).float()[batch.timesteps][:, None, None, None]
     noisy = alpha.sqrt() * batch.latents + (1 - alpha).sqrt() * batch.noise
     velocity = alpha.sqrt() * batch.noise - (1 - alpha).sqrt() * batch.latents
@@ -122,7 +125,8 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch) -> Tensor:
     kv = model.reference(batch.ref_latents, features[:references])
     clips = references if recipe.model.motion else 0
     kv = repeat_kv(kv, len(batch.latents) // references)
-    return F.mse_loss(model.target(noisy, batch.timesteps, features[references:], kv, clips).float(), goal)
+    out = model.target(noisy, batch.timesteps, features[references:], kv, clips).float()
+    return ((out - goal).square() * weights[:, None, None]).mean()
 
 
 def fresh_model(recipe: ScdRecipe) -> SCD:
@@ -145,10 +149,12 @@ def fresh_model(recipe: ScdRecipe) -> SCD:
 
 def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Report) -> Progress:
     """Train or go on; the run folder gets checkpoints, log.jsonl and validation sheets (reference | pose | result | truth)."""
-    autoencoder = load_autoencoder(Path(recipe.autoencoder))
+    autoencoder = strongest_channels(load_autoencoder(Path(recipe.autoencoder)), recipe.model.unet.latent_channels)
     size: tuple[int, int] = recipe.model.size
     clips, held_out = load_clips(data, "train", size), load_clips(data, "val", size)
-    batches = Batches(recipe, clips, all_latents(data, clips, autoencoder, size, report))
+    latents = all_latents(data, clips, autoencoder, size, report)
+    batches = Batches(recipe, clips, latents)
+    loss_weights = channel_weights(autoencoder, as_tensor(np.stack([x[0] for x in latents[:16]])))
     model = fresh_model(recipe)
     ema = deepcopy(model).requires_grad_(False)
     validation = Validation(recipe, autoencoder, held_out, run / "sheets")
@@ -167,5 +173,7 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
         "autoencoder": asdict(autoencoder.spec),
         "data": data_fingerprint(clips),
     }
-    stage = Stage(model, ema, lambda _, batch: diffusion_loss(model, recipe, batch), batches.between, validate, weights, facts)
+    stage = Stage(
+        model, ema, lambda _, batch: diffusion_loss(model, recipe, batch, loss_weights), batches.between, validate, weights, facts
+    )
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

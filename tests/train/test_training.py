@@ -14,10 +14,12 @@ from engines.core.errors import ScdError  # noqa: E402
 from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
+from engines.train.latents import channel_weights  # noqa: E402
 from engines.train.loop import learning_rate  # noqa: E402
 from engines.train.recipe import AutoencoderRecipe, Batching, Optim, ScdRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.scd import choose_frames, shifted_timesteps  # noqa: E402
+from tests.model.tiny import tiny_autoencoder  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "mini"
 SMALL = [
@@ -189,3 +191,14 @@ def test_video_targets_are_neighbours() -> None:
     batching = Batching(references=1, targets=4, consecutive=True, drop_reference=0, drop_ref_pose=0, timestep_shift=1)
     _, frames = choose_frames(np.random.default_rng(0), 9, batching)
     assert (np.diff(frames) == 1).all()
+
+
+def test_a_channel_that_the_picture_needs_more_weighs_more() -> None:
+    model = tiny_autoencoder()
+    with torch.no_grad():
+        model.decoder[0].weight[:, 2] *= 10
+        model.decoder[0].weight[:, 1] = 0
+    weights = channel_weights(model, torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(3)))
+    assert weights.argmax() == 2
+    assert weights[1] == 0
+    assert torch.isclose(weights.mean(), torch.tensor(1.0))
