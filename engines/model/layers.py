@@ -47,8 +47,15 @@ class ResnetBlock(nn.Module):
         return out + (hidden if self.conv_shortcut is None else self.conv_shortcut(hidden))
 
 
+QUERY_GAIN = 2.5
+
+
 class Attention(nn.Module):
-    """Self-attention whose keys and values may be preceded by a reference's (Eq. 1): K = [K_ref, K], V = [V_ref, V]."""
+    """Self-attention whose keys and values may be preceded by a reference's (Eq. 1): K = [K_ref, K], V = [V_ref, V].
+
+    Fresh queries and keys start alike and large, so that a token looks from the first step on for tokens like itself: the same
+    place, the same limb of the reference. From independent ones the same loss takes about twice the steps (docs/decisions.md).
+    """
 
     def __init__(self, channels: int, head_size: int) -> None:
         super().__init__()
@@ -57,6 +64,9 @@ class Attention(nn.Module):
         self.to_k = nn.Linear(channels, channels, bias=False)
         self.to_v = nn.Linear(channels, channels, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+        with torch.no_grad():
+            self.to_q.weight *= QUERY_GAIN
+            self.to_k.weight.copy_(self.to_q.weight)
 
     def forward(self, hidden: Tensor, reference: KeyValue | None = None) -> tuple[Tensor, KeyValue]:
         """hidden (B, T, C), reference K/V (B, T_ref, C) each -> (out (B, T, C), this layer's own K/V (B, T, C))."""
