@@ -17,8 +17,8 @@ SECONDS_BETWEEN_LINES = 10.0
 class PlainStage:
     """Progress where no terminal is: a line every few seconds, and one at the end."""
 
-    def __init__(self, name: str, total: int) -> None:
-        self.name, self.total, self.done = name, total, 0
+    def __init__(self, name: str, total: int, done: int) -> None:
+        self.name, self.total, self.first, self.done = name, total, done, done
         self.started = self.said = time.monotonic()
 
     def __enter__(self) -> Bar:
@@ -35,7 +35,7 @@ class PlainStage:
 
     def line(self) -> str:
         seconds = max(time.monotonic() - self.started, 1e-6)
-        rate = self.done / seconds
+        rate = (self.done - self.first) / seconds
         left = f"{clock((self.total - self.done) / rate)} left" if rate and self.done < self.total else f"after {clock(seconds)}"
         return f"{self.name}: {self.done}/{self.total}, {rate:.3g}/s, {left}"
 
@@ -43,15 +43,15 @@ class PlainStage:
 class RichStage:
     """Progress on a terminal: a bar with count, rate and time left."""
 
-    def __init__(self, name: str, total: int) -> None:
+    def __init__(self, name: str, total: int, done: int) -> None:
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
         clocks = (TimeRemainingColumn(), TextColumn("left, after"), TimeElapsedColumn())
         self.progress = Progress(*columns, *clocks, console=RichConsole(stderr=True))
-        self.task = self.progress.add_task(name, total=total, rate="")
-        self.started, self.done = time.monotonic(), 0
+        self.task = self.progress.add_task(name, total=total, completed=done, rate="")
+        self.started, self.made = time.monotonic(), 0
 
     def __enter__(self) -> Bar:
         self.progress.start()
@@ -61,8 +61,8 @@ class RichStage:
         self.progress.stop()
 
     def advance(self, count: int) -> None:
-        self.done += count
-        rate = self.done / max(time.monotonic() - self.started, 1e-6)
+        self.made += count
+        rate = self.made / max(time.monotonic() - self.started, 1e-6)
         self.progress.update(self.task, advance=count, rate=f"{rate:.3g}/s")
 
 
@@ -72,9 +72,9 @@ class Console:
     def __init__(self) -> None:
         self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    def stage(self, name: str, total: int) -> StageContext:
-        """Count `total` things under `name`."""
-        return RichStage(name, total) if self.terminal else PlainStage(name, total)
+    def stage(self, name: str, total: int, done: int = 0) -> StageContext:
+        """Count `total` things under `name`; `done` of them are there already and do not count for the rate."""
+        return RichStage(name, total, done) if self.terminal else PlainStage(name, total, done)
 
     def note(self, text: str) -> None:
         typer.echo(text, err=True)

@@ -15,9 +15,9 @@ class StageContext(Protocol):
 
 
 class Report(Protocol):
-    """`stage` opens a count of `total` things; `note` and `warn` are one sentence each, for people."""
+    """`stage` opens a count of `total` things, `done` of which an earlier run made; `note` and `warn` are one sentence each, for people."""
 
-    def stage(self, name: str, total: int) -> StageContext: ...
+    def stage(self, name: str, total: int, done: int = 0) -> StageContext: ...
     def note(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
 
@@ -31,7 +31,7 @@ class NullReport:
     """Says nothing."""
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[SilentBar]:
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[SilentBar]:
         yield SilentBar()
 
     def note(self, text: str) -> None:

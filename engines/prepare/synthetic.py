@@ -73,11 +73,14 @@ def record_of(clip: "Clip", fps: Fraction) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def clip_file(out: Path, number: int) -> Path:
+    """Where a finished clip has its clip.json."""
+    return out / "clips" / f"{number:06d}" / "clip.json"
+
+
 def write_clip(out: Path, spec: "ClipSpec", fps: Fraction) -> None:
     """Render one clip into a temporary folder and move it into place whole."""
-    final = out / "clips" / f"{spec.number:06d}"
-    if (final / "clip.json").exists():
-        return
+    final = clip_file(out, spec.number).parent
     temporary = out / "clips" / f".{spec.number:06d}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -174,7 +177,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_manifest(request: SyntheticRequest) -> dict[str, Any]:
     """metadata.jsonl in clip order and dataset.json; returns the latter."""
-    lines = [(request.out / "clips" / f"{n:06d}" / "clip.json").read_text() for n in range(request.identities)]
+    lines = [clip_file(request.out, n).read_text() for n in range(request.identities)]
     write_text(request.out / "metadata.jsonl", "\n".join(lines) + "\n")
     counts = {s: sum(json.loads(line)["split"] == s for line in lines) for s in SPLITS}
     summary = {
@@ -200,8 +203,9 @@ def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, An
     try:
         check_folder(request)
         remove_unfinished(request.out / "clips")
-        with report.stage("render clips", len(jobs)) as bar:
-            for _ in rendered(jobs, request.workers):
+        missing = [job for job in jobs if not clip_file(request.out, job[1].number).exists()]
+        with report.stage("render clips", len(jobs), len(jobs) - len(missing)) as bar:
+            for _ in rendered(missing, request.workers):
                 bar.advance(1)
         return write_manifest(request)
     except BrokenProcessPool as error:

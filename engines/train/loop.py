@@ -1,4 +1,4 @@
-"""The training loop that every stage shares: AdamW, EMA, log, checkpoints, resume. A stage brings its loss and its validation.
+"""The training loop that every stage shares: EMA, log, checkpoints, resume. A stage brings its loss and its validation.
 
 Every step draws its randomness from (seed, step) alone, so a resumed run sees exactly what an uninterrupted one would.
 """
@@ -7,7 +7,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from engines.core.errors import ScdError
 from engines.core.report import Report
 from engines.model.checkpoint import Checkpoint, load_strict, prefixed, save_checkpoint, under
+from engines.train.optimizer import Optimizer
 from engines.train.recipe import Logging, Optim
 
 
@@ -42,11 +43,11 @@ class Progress:
     losses: list[float] = field(default_factory=list)
 
 
-def learning_rate(optim: Optim, step: int) -> float:
-    """The rate of step 0 .. steps - 1: linear warm-up, flat, linear to nothing over the last `decay_steps`."""
+def rate_scale(optim: Optim, step: int) -> float:
+    """Share of the learning rates at step 0 .. steps - 1: linear warm-up, flat, linear to nothing over the last `decay_steps`."""
     warm = min(1.0, (step + 1) / max(1, optim.warmup_steps))
     cool = min(1.0, (optim.steps - step) / max(1, optim.decay_steps))
-    return optim.learning_rate * min(warm, cool)
+    return min(warm, cool)
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -62,27 +63,12 @@ def update_ema(ema: nn.Module, module: nn.Module, decay: float, step: int) -> No
             own[name].lerp_(parameter, 1.0 - decay)
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in parameters.items():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}/{name}"] = value if isinstance(value, Tensor) else torch.tensor(float(value))
-    return tensors
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
-    for name, parameter in parameters.items():
-        state = {key.split("/", 1)[0]: value for key, value in tensors.items() if key.split("/", 1)[1] == name}
-        if state:
-            optimizer.state[parameter] = state
-
-
-def resume(stage: Stage, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> int:
+def resume(stage: Stage, optimizer: Optimizer, checkpoint: Checkpoint) -> int:
     """Put model, average and optimizer back to where the checkpoint left them; returns the next step."""
     state = checkpoint.state()
     load_strict(stage.module, under("model", state), checkpoint.folder)
     load_strict(stage.ema, under("ema", state), checkpoint.folder)
-    restore_optimizer(optimizer, trainable(stage.module), under("optimizer", state))
+    optimizer.restore(under("optimizer", state))
     return checkpoint.step
 
 
@@ -115,33 +101,29 @@ class Log:
             file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}) + "\n")
 
 
-def one_step(stage: Stage, optimizer: torch.optim.Optimizer, optim: Optim, step: int, batch: Any) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(optim, step)
+def one_step(stage: Stage, optimizer: Optimizer, optim: Optim, step: int, batch: Any) -> float:
     with torch.autocast("cpu", torch.bfloat16, enabled=optim.precision == "bf16"):
         loss = stage.loss(step, batch)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise ScdError(f"the loss became {value} at step {step}", "go on from the last checkpoint with a lower --set optim.learning_rate")
-    optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(list(trainable(stage.module).values()), optim.clip_norm)
-    optimizer.step()
+    optimizer.step(rate_scale(optim, step))
     update_ema(stage.ema, stage.module, optim.ema_decay, step)
     return value
 
 
 def run_loop(stage: Stage, optim: Optim, logging: Logging, run: Path, checkpoint: Checkpoint | None, report: Report) -> Progress:
     """Train to `optim.steps`, from the checkpoint where there is one. Returns the losses of the steps that this call made."""
-    parameters = trainable(stage.module)
-    optimizer = torch.optim.AdamW(list(parameters.values()), lr=optim.learning_rate, betas=optim.betas, weight_decay=optim.weight_decay)
+    optimizer = Optimizer(optim, trainable(stage.module))
     progress = Progress(step=resume(stage, optimizer, checkpoint) if checkpoint else 0)
     run.mkdir(parents=True, exist_ok=True)
     log = Log(run / "log.jsonl", progress.step)
 
     def save() -> None:
         state = prefixed("model", stage.module.state_dict()) | prefixed("ema", stage.ema.state_dict())
-        state |= prefixed("optimizer", optimizer_state(optimizer, parameters))
+        state |= prefixed("optimizer", optimizer.state())
         save_checkpoint(run, stage.weights(stage.ema), state, stage.facts | {"step": progress.step}, logging.keep)
 
     def validate() -> None:
@@ -149,8 +131,7 @@ def run_loop(stage: Stage, optim: Optim, logging: Logging, run: Path, checkpoint
 
     saved = window = time.monotonic()
     first = progress.step
-    with stop_flag() as flag, report.stage("train", optim.steps) as bar:
-        bar.advance(first)
+    with stop_flag() as flag, report.stage("train", optim.steps, first) as bar:
         for batch in stage.batches(first, optim.steps):
             progress.losses.append(one_step(stage, optimizer, optim, progress.step, batch))
             progress.step += 1
@@ -158,7 +139,7 @@ def run_loop(stage: Stage, optim: Optim, logging: Logging, run: Path, checkpoint
             if progress.step % logging.log_every == 0:
                 recent = progress.losses[-logging.log_every :]
                 seconds, window = (time.monotonic() - window) / len(recent), time.monotonic()
-                rate = learning_rate(optim, progress.step - 1)
+                rate = optim.learning_rate * rate_scale(optim, progress.step - 1)
                 log.write(step=progress.step, loss=sum(recent) / len(recent), learning_rate=rate, seconds_per_step=seconds)
             if progress.step % logging.validate_every == 0 and progress.step < optim.steps:
                 validate()

@@ -9,10 +9,14 @@ from engines.core.specs import AutoencoderSpec, ModelSpec, Sampling
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optim:
-    """AdamW; the rate warms up, stays, and falls linearly to nothing over the last `decay_steps` of `steps`."""
+    """AdamW, with Muon for the inner matrices where `muon_learning_rate` is not 0 (engines/train/optimizer.py).
+
+    Both rates warm up, stay, and fall linearly to nothing over the last `decay_steps` of `steps`. `betas` are AdamW's.
+    """
 
     steps: int
     learning_rate: float
+    muon_learning_rate: float
     warmup_steps: int
     decay_steps: int
     weight_decay: float

@@ -23,7 +23,7 @@ def test_plain_stage_counts_on_stderr(capsys: pytest.CaptureFixture[str]) -> Non
 def test_plain_lines_are_throttled_and_tell_the_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(console.time, "monotonic", lambda: now)
-    stage = PlainStage("render", 200)
+    stage = PlainStage("render", 200, 0)
     for _ in range(100):
         now += 1.0
         stage.advance(1)
@@ -32,8 +32,17 @@ def test_plain_lines_are_throttled_and_tell_the_time_left(capsys: pytest.Capture
     assert lines[0] == "render: 10/200, 1/s, 3 min 10 s left"
 
 
+def test_what_an_earlier_run_made_does_not_count_for_the_rate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    stage = PlainStage("train", 200, 150)
+    now += 10.0
+    stage.advance(10)
+    assert capsys.readouterr().err == "train: 160/200, 1/s, 40 s left\n"
+
+
 def test_rich_stage_shows_count_and_rate(capsys: pytest.CaptureFixture[str]) -> None:
-    with RichStage("denoise", 3) as bar:
+    with RichStage("denoise", 3, 0) as bar:
         bar.advance(3)
     captured = capsys.readouterr()
     assert captured.out == ""

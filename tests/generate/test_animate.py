@@ -34,7 +34,7 @@ class Notes(NullReport):
         self.counts: dict[str, list[int]] = {}
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[SilentBar]:
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[SilentBar]:
         counts = self.counts[name] = [0, total]
 
         class Bar(SilentBar):

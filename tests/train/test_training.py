@@ -15,7 +15,7 @@ from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.train.latents import channel_weights  # noqa: E402
-from engines.train.loop import learning_rate  # noqa: E402
+from engines.train.loop import rate_scale  # noqa: E402
 from engines.train.recipe import AutoencoderRecipe, Batching, Optim, ScdRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.scd import choose_frames, shifted_timesteps  # noqa: E402
@@ -98,10 +98,13 @@ def scd_settings(autoencoder: Path, count: int) -> list[str]:
     return [*SMALL_SCD, *steps(count), f"autoencoder={autoencoder}"]
 
 
-@pytest.mark.parametrize("stage", ["autoencoder", "scd-i"])
-def test_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(stage: str, data: Path, autoencoder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stage", "muon"), [("autoencoder", 0.0), ("scd-i", 0.0), ("scd-i", 0.001)])
+def test_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(
+    stage: str, muon: float, data: Path, autoencoder: Path, tmp_path: Path
+) -> None:
     def settings(count: int) -> list[str]:
-        return SMALL + steps(count) if stage == "autoencoder" else scd_settings(autoencoder, count)
+        own = SMALL + steps(count) if stage == "autoencoder" else scd_settings(autoencoder, count)
+        return [*own, f"optim.muon_learning_rate={muon}"]
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(stage, [*settings(6), "optim.decay_steps=1"], whole, data)
@@ -166,10 +169,11 @@ def test_every_recipe_parses(path: Path) -> None:
     parse(AutoencoderRecipe if table["kind"] == "autoencoder" else ScdRecipe, table, path.name)
 
 
-def test_learning_rate_warms_up_and_runs_down() -> None:
+def test_rate_scale_warms_up_and_runs_down() -> None:
     optim = Optim(
         steps=100,
         learning_rate=1.0,
+        muon_learning_rate=0.0,
         warmup_steps=10,
         decay_steps=20,
         weight_decay=0,
@@ -178,7 +182,7 @@ def test_learning_rate_warms_up_and_runs_down() -> None:
         ema_decay=0.9,
         precision="fp32",
     )
-    assert [learning_rate(optim, s) for s in (0, 9, 50, 80, 99)] == [0.1, 1.0, 1.0, 1.0, 0.05]
+    assert [rate_scale(optim, s) for s in (0, 9, 50, 80, 99)] == [0.1, 1.0, 1.0, 1.0, 0.05]
 
 
 def test_shifted_timesteps_favour_the_noisy_end() -> None:
