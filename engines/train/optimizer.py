@@ -42,6 +42,7 @@ class Optimizer:
                 torch.optim.Muon(seen, lr=optim.muon_learning_rate, weight_decay=optim.weight_decay, adjust_lr_fn="match_rms_adamw")
             )
         self.rates = [float(part.param_groups[0]["lr"]) for part in self.parts]
+        self.part_of = {n: self.parts[-1 if n in muon else 0] for n in self.seen}
 
     def step(self, scale: float) -> None:
         """One update from the gradients of the parameters, which are then dropped, at this share (0..1) of the learning rates."""
@@ -58,19 +59,12 @@ class Optimizer:
         """Flat tensors for a checkpoint, `what/parameter name`."""
         tensors: dict[str, Tensor] = {}
         for name, parameter in self.seen.items():
-            for part in self.parts:
-                for key, value in part.state.get(parameter, {}).items():
-                    tensors[f"{key}/{name}"] = value if isinstance(value, Tensor) else torch.tensor(float(value))
+            for key, value in self.part_of[name].state.get(parameter, {}).items():
+                tensors[f"{key}/{name}"] = value if isinstance(value, Tensor) else torch.tensor(float(value))
         return tensors
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave."""
-        by_name: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             what, name = key.split("/", 1)
-            by_name.setdefault(name, {})[what] = value
-        for part in self.parts:
-            held = {id(p) for p in part.param_groups[0]["params"]}
-            for name, state in by_name.items():
-                if id(self.seen[name]) in held:
-                    part.state[self.seen[name]] = state
+            self.part_of[name].state[self.seen[name]][what] = value
