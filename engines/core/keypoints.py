@@ -26,6 +26,20 @@ NAMES = (
     *(f"left_hand_{i}" for i in range(21)), *(f"right_hand_{i}" for i in range(21)),
 )  # fmt: skip
 
+
+def mirrored_numbers() -> tuple[int, ...]:
+    """For each of the 133 points the number of the point that takes its place when the picture is mirrored."""
+    body = [0, *(n + 1 if n % 2 else n - 1 for n in range(1, 17))]
+    feet = [20, 21, 22, 17, 18, 19]
+    jaw, brows, bridge, nostrils = range(16, -1, -1), range(26, 16, -1), range(27, 31), range(35, 30, -1)
+    eyes = [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+    mouth = [*range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]
+    face = [n + FACE.start for n in (*jaw, *brows, *bridge, *nostrils, *eyes, *mouth)]
+    return (*body, *feet, *face, *range(112, 133), *range(91, 112))
+
+
+MIRRORED = mirrored_numbers()
+
 # OpenPose's 18 points as numbers of COCO's 17; -1 is the neck, midway between the shoulders.
 OPENPOSE_FROM_COCO = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 LIMBS = (

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ from engines.core.manifest import Clip, read_manifest
 from engines.media.fit import fit_and_pad
 from engines.media.images import read_image
 from engines.pose.files import load_track
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def data_fingerprint(clips: list[TrainingClip]) -> str:
     return hashlib.sha256(json.dumps([c.clip.clip_id for c in clips]).encode()).hexdigest()
 
 
-def prefetched(make: Callable[[int], object], start: int, stop: int) -> Iterator[object]:
+def prefetched(make: Callable[[int], T], start: int, stop: int) -> Iterator[T]:
     """make(start), make(start + 1) ... with the next one prepared in a thread while the current one is used."""
     from concurrent.futures import ThreadPoolExecutor
 

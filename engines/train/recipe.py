@@ -72,6 +72,17 @@ class Batching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """`share` of the references is seen anew with its targets: mirrored or not, up to `zoom` times closer, hues turned by up to `hue`
+    degrees, contrast and brightness changed by up to `light`. Their latents are not cached: each costs a pass of the encoder."""
+
+    share: float
+    zoom: float
+    hue: float
+    light: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoseStyle:
     """Random ways to draw the skeleton: stick width factor range, and the shares drawn without hands or without face."""
 
@@ -94,6 +105,7 @@ class ScdRecipe:
     model: ModelSpec
     schedule: NoiseSchedule
     batching: Batching
+    augmentation: Augmentation
     pose_style: PoseStyle
     sampling: Sampling
     optim: Optim

@@ -16,9 +16,8 @@ from engines.core.report import NullReport  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.train.latents import channel_weights  # noqa: E402
 from engines.train.loop import rate_scale  # noqa: E402
-from engines.train.recipe import AutoencoderRecipe, Batching, Optim, ScdRecipe  # noqa: E402
+from engines.train.recipe import AutoencoderRecipe, Optim, ScdRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
-from engines.train.scd import choose_frames, shifted_timesteps  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "mini"
@@ -183,18 +182,6 @@ def test_rate_scale_warms_up_and_runs_down() -> None:
         precision="fp32",
     )
     assert [rate_scale(optim, s) for s in (0, 9, 50, 80, 99)] == [0.1, 1.0, 1.0, 1.0, 0.05]
-
-
-def test_shifted_timesteps_favour_the_noisy_end() -> None:
-    plain, shifted = (shifted_timesteps(np.random.default_rng(0), 4000, s, 1000).mean() for s in (1.0, 3.0))
-    assert abs(plain - 500) < 20
-    assert shifted > 600
-
-
-def test_video_targets_are_neighbours() -> None:
-    batching = Batching(references=1, targets=4, consecutive=True, drop_reference=0, drop_ref_pose=0, timestep_shift=1)
-    _, frames = choose_frames(np.random.default_rng(0), 9, batching)
-    assert (np.diff(frames) == 1).all()
 
 
 def test_a_channel_that_the_picture_needs_more_weighs_more() -> None:
