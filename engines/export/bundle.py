@@ -2,20 +2,19 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from engines.core.bundle import SCHEMA_VERSION, write_facts
-from engines.core.errors import MissingExtra, ScdError
-from engines.core.manifest import read_manifest
+from engines.core.errors import MissingExtra, ScdError, UsageError
 from engines.core.report import Report
-from engines.media.fit import fit_and_pad
-from engines.media.images import read_image
 from engines.media.output import atomic
-from engines.pose.files import load_track
 
 if TYPE_CHECKING:
     from engines.export.graphs import Graph
+    from engines.export.weights import WeightFile
     from engines.model.loading import SavedModel
+
+Precision = Literal["fp32", "int8"]
 
 
 def io_of(graph: "Graph", model: Any) -> dict[str, Any]:
@@ -27,23 +26,16 @@ def io_of(graph: "Graph", model: Any) -> dict[str, Any]:
     return {"file": f"{graph.name}.onnx", "inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
 
 
-def real_inputs(data: Path, size: tuple[int, int]) -> tuple[Any, Any]:
-    """A held-out picture and its pose picture from a data set, for parity on what a clip really feeds."""
-    from engines.pose.draw import DrawStyle, draw_pose
-
-    held_out = read_manifest(data, "val")
-    if not held_out:
-        raise ScdError(f"{data} holds no clips of the split 'val'", "make a larger data set with scd prepare-data")
-    track = load_track(data / held_out[0].keypoints)
-    picture = fit_and_pad(read_image(data / held_out[0].frame_path(0)), size, "edge")[0]
-    return picture, draw_pose(track.points[0], track.size, size, DrawStyle())
-
-
-def export_bundle(checkpoint: Path, out: Path, overwrite: bool, data: Path | None, report: Report) -> dict[str, Any]:
-    """Write the bundle of an SCD checkpoint to `out`. `data`: a data set whose held-out frames serve as real parity inputs.
+def export_bundle(
+    checkpoint: Path, out: Path, overwrite: bool, data: Path | None, report: Report, precision: Precision = "fp32"
+) -> dict[str, Any]:
+    """Write the bundle of an SCD checkpoint to `out`. `data`: a data set whose held-out frames serve as real parity inputs and,
+    with int8, to measure ranges.
 
     Weights are rounded to float16 first, so parity compares the same model on both sides. Returns bundle.json.
     """
+    if precision == "int8" and data is None:
+        raise UsageError("int8 needs real inputs to measure ranges on", "name a data set of scd prepare-data with --data")
     try:
         import onnxscript  # noqa: F401
         import torch  # noqa: F401
@@ -54,14 +46,15 @@ def export_bundle(checkpoint: Path, out: Path, overwrite: bool, data: Path | Non
     saved = load_model(checkpoint)
     with atomic(out, overwrite) as temporary:
         temporary.mkdir()
-        return write_graphs(saved, temporary, data, report)
+        return write_graphs(saved, temporary, data, report, precision)
 
 
-def write_graphs(saved: "SavedModel", folder: Path, data: Path | None, report: Report) -> dict[str, Any]:
+def write_graphs(saved: "SavedModel", folder: Path, data: Path | None, report: Report, precision: Precision) -> dict[str, Any]:
     import onnx
 
     from engines.export.graphs import bundle_graphs, export_graph
     from engines.export.parity import gates, real_feeds
+    from engines.export.samples import held_out_samples
     from engines.export.weights import move_weights, weight_file
     from engines.model.checkpoint import WEIGHTS, prefixed
 
@@ -77,16 +70,46 @@ def write_graphs(saved: "SavedModel", folder: Path, data: Path | None, report: R
             onnx.save(proto, str(folder / f"{graph.name}.onnx"))
             bar.advance(1)
     (folder / WEIGHTS).write_bytes(weights.data)
-    real = real_feeds(graphs, *real_inputs(data, model.spec.size)) if data else {}
+    real = {}
+    if data:
+        (sample,) = held_out_samples(data, model.spec.size, clips=1, frames=1)
+        real = real_feeds(graphs, sample.picture, sample.poses[0])
     parity = {}
     with report.stage("check parity", len(graphs)) as bar:
         for graph in graphs:
             onnx.checker.check_model(str(folder / f"{graph.name}.onnx"))
             parity[graph.name] = gates(graph, folder / f"{graph.name}.onnx", real.get(graph.name))
             bar.advance(1)
+    if precision == "int8" and data:
+        with report.stage("int8 target graph", 1) as bar:
+            parity["target"]["int8"] = quantize_target(saved, folder, graphs, weights, data)
+            bar.advance(1)
+    described["target"]["precision"] = precision
     facts = bundle_facts(saved, described, parity)
     write_facts(folder, facts)
     return facts
+
+
+def quantize_target(saved: "SavedModel", folder: Path, graphs: "list[Graph]", weights: "WeightFile", data: Path) -> dict[str, Any]:
+    """Write the int8 target graph over the float one, which has passed its gates. Returns the figures of its own gate."""
+    import onnx
+
+    from engines.export import quantize
+    from engines.export.graphs import export_graph
+    from engines.export.torch_twin import saved_spec
+    from engines.export.weights import move_weights
+
+    spec, steps = saved_spec(saved), saved.sampling.steps
+    *measured, judged = quantize.samples_for(spec, data)
+    plain = quantize.pictures(folder, graphs, spec, judged, steps)
+    feeds = quantize.calibration_feeds(folder, graphs, spec, measured or [judged])
+    (target,) = (graph for graph in graphs if graph.name == "target")
+    proto = quantize.quantized(export_graph(target, saved.model.spec), feeds)
+    move_weights(proto, weights)
+    path = folder / "target.onnx"
+    onnx.save(proto, str(path))
+    onnx.checker.check_model(str(path))
+    return quantize.check_quantized(plain, quantize.pictures(folder, graphs, spec, judged, steps))
 
 
 def bundle_facts(saved: "SavedModel", graphs: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:

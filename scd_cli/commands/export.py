@@ -21,6 +21,8 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+PRECISIONS = ("fp32", "int8")
+Precision = Annotated[str, Option(metavar="NAME", help="Arithmetic of the target graph: fp32, or int8, which is faster and needs --data.")]
 Trt = Annotated[bool, Option("--trt", help="Also build TensorRT engines (a later version).")]
 
 
@@ -29,6 +31,7 @@ def export(
     out: Out,
     data: Data = None,
     flavour: Flavour = FLAVOURS[0],
+    precision: Precision = PRECISIONS[0],
     trt: Trt = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -41,15 +44,19 @@ def export(
 
     \b
     Examples:
-      scd export --checkpoint runs/mini-scd-v --data data --out bundle
+      scd export --checkpoint runs/mini-scd-v --data data --precision int8 --out bundle
       scd animate me.png --poses dance.mp4 --model bundle
     """
+    from engines.core.errors import UsageError
     from scd_cli.console import Console, not_yet, result
 
     if trt:
         raise not_yet("this version of scd export builds no TensorRT engines; leave --trt out and run the bundle with onnxruntime")
     if flavour not in FLAVOURS:
         raise not_yet(f"this version of scd export has no flavour {flavour}; it knows: {', '.join(FLAVOURS)}")
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision is {precision}, but scd export knows: {', '.join(PRECISIONS)}")
     from engines.export.bundle import export_bundle
 
-    result(export_bundle(checkpoint, out, overwrite, data, Console()), as_json, out)
+    facts = export_bundle(checkpoint, out, overwrite, data, Console(), "int8" if precision == "int8" else "fp32")
+    result(facts, as_json, out)

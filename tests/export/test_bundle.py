@@ -1,7 +1,6 @@
 """Export at tiny size: the real exporter, the real gates, and the run time on what it wrote."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,33 +12,19 @@ pytest.importorskip("onnxscript")
 from engines.core.bundle import read_bundle  # noqa: E402
 from engines.core.errors import ScdError  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
-from engines.core.schedule import NoiseSchedule  # noqa: E402
-from engines.core.specs import Sampling  # noqa: E402
 from engines.export import parity  # noqa: E402
 from engines.export.bundle import export_bundle  # noqa: E402
 from engines.export.graphs import bundle_graphs  # noqa: E402
 from engines.export.torch_twin import torch_sessions  # noqa: E402
 from engines.generate.pipeline import Pipeline, open_pipeline, spec_of  # noqa: E402
-from engines.model.checkpoint import prefixed, save_checkpoint  # noqa: E402
 from engines.model.loading import load_autoencoder, load_model  # noqa: E402
-from tests.model.tiny import AUTOENCODER, tiny_autoencoder, tiny_scd  # noqa: E402
-
-SCHEDULE = NoiseSchedule(train_timesteps=1000, beta_start=0.00085, beta_end=0.012, zero_terminal_snr=True, prediction_type="v_prediction")
+from tests.export.tiny_run import save_run  # noqa: E402
+from tests.model.tiny import tiny_autoencoder, tiny_scd  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("run")
-    model, autoencoder = tiny_scd(motion=True), tiny_autoencoder()
-    recipe = {
-        "model": asdict(model.spec),
-        "schedule": asdict(SCHEDULE),
-        "sampling": asdict(Sampling(steps=3, guidance=1.0, window=4, overlap=2)),
-    }
-    facts = {"kind": "scd", "name": "tiny", "step": 1, "recipe": recipe, "autoencoder": asdict(AUTOENCODER), "data": "none"}
-    weights = prefixed("scd", model.state_dict()) | prefixed("autoencoder", autoencoder.state_dict())
-    save_checkpoint(run, weights, {}, facts, keep=1)
-    return run
+    return save_run(tmp_path_factory.mktemp("run"), motion=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,152 @@
+"""Int8 for onnxruntime's CPU provider: the target graph's convolutions and linear layers, with ranges measured on held-out clips.
+
+The graph keeps the float16 weights of the bundle's one weights file and rounds them to int8 when it is loaded, so int8 adds nothing
+to the bundle. Weights take 7 of the 8 bits: without VNNI instructions a CPU adds products of 8-bit weights in 16 bits, which overflow.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from engines.core.errors import ScdError
+from engines.export.graphs import Graph
+from engines.export.parity import Arrays
+from engines.export.samples import Pictures, Sample, held_out_samples
+from engines.generate.pipeline import Pipeline, PipelineSpec
+from engines.media.compare import psnr
+from engines.sessions.base import Session
+from engines.sessions.onnxruntime_session import open_session
+
+LEAST_PSNR = 36.0  # dB, of frames against the float graph's: an error far below the model's own
+CLIPS, FRAMES, STEPS = 3, 6, 8  # that the ranges are measured on
+LAYERS = ["Conv", "MatMul"]
+SUFFIX = "_quantized"  # onnxruntime's, of the tensors it makes
+
+
+class Recorder:
+    """A session that remembers what it was fed."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self.pinned, self.feeds = session, {}, []  # type: tuple[Session, Arrays, list[Arrays]]
+
+    def pin(self, constants: Any) -> None:
+        self.pinned = dict(constants)
+        self.session.pin(constants)
+
+    def run(self, feeds: Any) -> Any:
+        self.feeds.append({**feeds, **self.pinned})
+        return self.session.run(feeds)
+
+    def close(self) -> None:
+        self.session.close()
+
+
+class Reader(CalibrationDataReader):
+    def __init__(self, feeds: list[Arrays]) -> None:
+        self.rest = iter(feeds)
+
+    def get_next(self) -> Arrays | None:
+        return next(self.rest, None)
+
+
+def calibration_feeds(folder: Path, graphs: list[Graph], spec: PipelineSpec, samples: list[Sample]) -> list[Arrays]:
+    """What the target graph is fed while the float graphs in `folder` animate held-out clips, beside the null reference."""
+    sessions: dict[str, Any] = {g.name: open_session(folder / f"{g.name}.onnx", ("cpu",)) for g in graphs}
+    recorder = sessions["target"] = Recorder(sessions["target"])
+    pipeline = Pipeline(spec, sessions)
+    for seed, sample in enumerate(samples):
+        pipeline.set_reference(pipeline.reference_kv(pipeline.encode(sample.picture[None]), sample.poses[:1], 2))
+        pipeline.denoise(pipeline.pose_features(sample.poses), STEPS, 1.0, seed, lambda: None)
+    pipeline.close()
+    return recorder.feeds
+
+
+def samples_for(spec: PipelineSpec, data: Path) -> list[Sample]:
+    """The clips that ranges are measured on, and one more for the gate."""
+    return held_out_samples(data, spec.size, CLIPS + 1, min(FRAMES, spec.window.default))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """onnxruntime's quantizer advises on the root logger; its advice (fold batch norms first) does not concern these graphs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def quantized(proto: onnx.ModelProto, feeds: list[Arrays]) -> onnx.ModelProto:
+    """A float32 graph with its weights inside -> the same graph in QDQ form; first and last convolution stay float32."""
+    convolutions = [node.name for node in proto.graph.node if node.op_type == "Conv"]
+    known = onnx.ModelProto()
+    known.CopyFrom(proto)
+    for node in known.graph.node:  # onnx's shape inference does not know onnxruntime's own operators
+        if node.domain == "com.microsoft":
+            known.graph.value_info.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in node.output)
+    with TemporaryDirectory() as folder, quiet():
+        source, result = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
+        onnx.save(known, str(source))
+        quantize_static(
+            str(source), str(result), Reader(feeds), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=LAYERS,
+            nodes_to_exclude=[convolutions[0], convolutions[-1]],
+        )  # fmt: skip
+        return rounded_at_load(onnx.load(str(result)), proto)
+
+
+def rounded_at_load(int8: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace int8 weights by the original float ones and a QuantizeLinear each, which onnxruntime computes once, at load."""
+    floats = {tensor.name: tensor for tensor in original.graph.initializer}
+    axes = {
+        node.input[0]: attribute.i
+        for node in int8.graph.node
+        if node.op_type == "DequantizeLinear"
+        for attribute in node.attribute
+        if attribute.name == "axis"
+    }
+    kept, before = [], []
+    for tensor in int8.graph.initializer:
+        name = tensor.name.removesuffix(SUFFIX)
+        if tensor.data_type == TensorProto.INT8 and tensor.name in axes and name in floats:
+            kept.append(floats[name])
+            scale = [f"{name}_scale", f"{name}_zero_point"]
+            before.append(helper.make_node("QuantizeLinear", [name, *scale], [tensor.name], f"{name}.round", axis=axes[tensor.name]))
+        else:
+            kept.append(tensor)
+    nodes = [*before, *int8.graph.node]
+    del int8.graph.initializer[:], int8.graph.node[:]
+    int8.graph.initializer.extend(kept)
+    int8.graph.node.extend(nodes)
+    return int8
+
+
+def pictures(folder: Path, graphs: list[Graph], spec: PipelineSpec, sample: Sample, steps: int) -> Pictures:
+    """(F, H, W, 3): the sample animated by the graphs as they lie in the folder."""
+    pipeline = Pipeline(spec, {g.name: open_session(folder / f"{g.name}.onnx", ("cpu",)) for g in graphs})
+    pipeline.set_reference(pipeline.reference_kv(pipeline.encode(sample.picture[None]), sample.poses[:1], 1))
+    made = list(pipeline.decode(pipeline.denoise(pipeline.pose_features(sample.poses), steps, 1.0, 0, lambda: None)))
+    pipeline.close()
+    return np.stack(made)
+
+
+def check_quantized(plain: Pictures, fast: Pictures) -> dict[str, Any]:
+    """Compares a whole clip: single predictions differ by several percent, but mostly where the picture does not show it.
+
+    ScdError when the pictures of the int8 graph are too far from those of the float graph.
+    """
+    found = min(psnr(a, b) for a, b in zip(fast, plain, strict=True))
+    if not found >= LEAST_PSNR:
+        raise ScdError(
+            f"frames from the int8 target graph lie {found:.1f} dB from float32's, below {LEAST_PSNR} dB", "use --precision fp32"
+        )
+    return {"least psnr": LEAST_PSNR, "psnr of the worst frame": found, "clips": CLIPS, "frames": FRAMES, "steps": STEPS}
