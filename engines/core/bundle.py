@@ -41,10 +41,11 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingSpec:
-    """Recommended DDIM steps and guidance scale."""
+    """Recommended DDIM steps and guidance scale, and the share of the initial noise's variance that all frames have in common."""
 
     steps: int
     guidance: float
+    shared_noise: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,8 @@ def check_facts(facts: BundleFacts) -> None:
         raise ValueError("a schedule that ends in pure noise cannot predict epsilon")
     if not 1 <= facts.sampling.steps <= schedule.train_timesteps:
         raise ValueError("sampling.steps must lie in 1 .. schedule.train_timesteps")
+    if not 0 <= facts.sampling.shared_noise <= 1:
+        raise ValueError("sampling.shared_noise must lie in 0 .. 1")
     for name in facts.files:
         if Path(name).name != name:
             raise ValueError(f"the file {name} would lie outside the folder")

@@ -27,6 +27,20 @@ def ddim_step(latents: Latents, prediction: Latents, alpha: float, alpha_next: f
     return np.float32(alpha_next**0.5) * clean + np.float32((1 - alpha_next) ** 0.5) * noise
 
 
+def frame_noise(shape: tuple[int, int, int], frames: int, seed: int, shared: float) -> Latents:
+    """Initial noise (frames, C, h, w) of unit variance, `shared` (0 to 1) of which all frames have in common.
+
+    Frames that start alike end alike where nothing moves. Frame i depends on (seed, i) alone: a longer clip begins like a shorter one.
+    """
+    # [seed, 0, 1] and not [seed]: numpy pads seeds with zeros, so [seed] is frame 0's own
+    common = np.random.default_rng([seed, 0, 1]).standard_normal(shape, dtype=np.float32) * np.float32(shared**0.5)
+    out = np.empty((frames, *shape), np.float32)
+    for index in range(frames):
+        own = np.random.default_rng([seed, index]).standard_normal(shape, dtype=np.float32)
+        out[index] = common + np.float32((1 - shared) ** 0.5) * own
+    return out
+
+
 def ddim_sample(
     predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: Callable[[int], None] | None = None
 ) -> Latents:

@@ -68,10 +68,12 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """What the bundle recommends and validation uses: DDIM steps and guidance scale; frames per window and their overlap."""
+    """What the bundle recommends and validation uses: DDIM steps and guidance scale; the share of the variance of the initial noise
+    that all frames have in common; frames per window and their overlap."""
 
     steps: int
     guidance: float
+    shared_noise: float
     window: int
     overlap: int
 

@@ -20,7 +20,7 @@ def saved_spec(saved: SavedModel) -> PipelineSpec:
     longest = spec.motion.max_frames if spec.motion else sampling.window
     window = WindowSpec(min=1, max=longest, default=sampling.window, overlap=sampling.overlap)
     latents = LatentSpec(channels=spec.unet.latent_channels, downscale=spec.downscale, scaling_factor=1.0)
-    return PipelineSpec(spec.size, latents, window, saved.schedule)
+    return PipelineSpec(spec.size, latents, window, saved.schedule, sampling.shared_noise)
 
 
 def open_torch_pipeline(checkpoint: Path) -> Pipeline:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engines.core import guidance as cfg
 from engines.core.bundle import Bundle, LatentSpec, WindowSpec
-from engines.core.sampler import ddim_sample
+from engines.core.sampler import ddim_sample, frame_noise
 from engines.core.schedule import NoiseSchedule
 from engines.core.windows import Window, windows
 from engines.sessions.base import Session
@@ -31,12 +31,14 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """What the pipeline must know of the model: picture size (width, height), latents, windows, schedule."""
+    """What the pipeline must know of the model: picture size (width, height), latents, windows, schedule, and how much of their
+    initial noise the frames share."""
 
     size: tuple[int, int]
     latents: LatentSpec
     window: WindowSpec
     schedule: NoiseSchedule
+    shared_noise: float
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -53,14 +55,6 @@ def pictures_of(images: NDArray[np.float32]) -> Pictures:
     """float32 (n, 3, H, W) about [-1, 1] -> uint8 (n, H, W, 3)."""
     scaled = (np.clip(images, -1, 1) + 1) * 127.5
     return scaled.round().astype(np.uint8).transpose(0, 2, 3, 1)
-
-
-def frame_noise(shape: tuple[int, int, int], frames: int, seed: int) -> Latents:
-    """Noise (frames, C, h, w); frame i's depends on (seed, i) alone, so a longer clip begins like a shorter one."""
-    out = np.empty((frames, *shape), np.float32)
-    for index in range(frames):
-        out[index] = np.random.default_rng([seed, index]).standard_normal(shape, dtype=np.float32)
-    return out
 
 
 class Pipeline:
@@ -110,7 +104,8 @@ class Pipeline:
                 on_window()
             return blended
 
-        return ddim_sample(predict, frame_noise(self.spec.latent_shape, len(features), seed), self.spec.schedule, steps)
+        spec = self.spec  # the noise has no name here: ddim_sample works in its place
+        return ddim_sample(predict, frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise), spec.schedule, steps)
 
     def predict(self, latents: Latents, timestep: int, features: NDArray[Any], guidance: float) -> Latents:
         """One guided prediction for a window: latents (f, C, h, w) -> (f, C, h, w)."""
@@ -137,4 +132,4 @@ def open_pipeline(bundle: Bundle, providers: Sequence[str]) -> Pipeline:
 
 def spec_of(bundle: Bundle) -> PipelineSpec:
     facts = bundle.facts
-    return PipelineSpec(facts.size, facts.latents, facts.window, facts.schedule)
+    return PipelineSpec(facts.size, facts.latents, facts.window, facts.schedule, facts.sampling.shared_noise)

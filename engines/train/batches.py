@@ -118,8 +118,16 @@ class Batches:
             ref_poses.append(np.zeros_like(drawn[0]) if no_reference or no_pose else drawn[0])
             poses += drawn[1:]
             times.append(self.clip_timesteps(rng))
-        noise = rng.standard_normal((len(poses), *rows[0].shape[1:]), dtype=np.float32)
+        noise = self.noise(rng, rows[0].shape[1:])
         return Draft(np.stack(rows), fresh, pictures, np.array(null), poses, ref_poses, np.concatenate(times), noise)
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """(R*T, C, h, w). The targets of a reference have a share of their noise in common, drawn from the recipe's range for each."""
+        batching = self.recipe.batching
+        common = rng.uniform(*batching.shared_noise, (batching.references, 1, 1, 1, 1)).astype(np.float32)
+        own = rng.standard_normal((batching.references, batching.targets, *shape), dtype=np.float32)
+        one = rng.standard_normal((batching.references, 1, *shape), dtype=np.float32)
+        return (np.sqrt(common) * one + np.sqrt(1 - common) * own).reshape(-1, *shape).astype(np.float32)
 
     def finish(self, draft: Draft) -> Batch:
         latents = torch.from_numpy(draft.latents)

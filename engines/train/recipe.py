@@ -60,6 +60,7 @@ class Batching:
 
     One reference pass serves all its targets, which is the method's own economy. `drop_reference` is the share trained with the
     null reference (guidance), `drop_ref_pose` the share whose reference pose is black (a reference without known pose).
+    `shared_noise`: range of the share (of the variance) of their noise that the targets of a reference have in common.
     `timestep_shift` s draws t = s u / (1 + (s - 1) u): above 1 it favours the noisy end, where the picture is laid out.
     """
 
@@ -69,6 +70,7 @@ class Batching:
     drop_reference: float
     drop_ref_pose: float
     timestep_shift: float
+    shared_noise: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,8 @@ def fresh_model(recipe: ScdRecipe) -> SCD:
     if recipe.initial:
         found = checkpoints.need(Path(recipe.initial), "scd", "--set initial=RUN")
         known = under("scd", found.weights())
+        if recipe.model.motion is None:  # an image model may go on from a video model: the same network without its motion modules
+            known = {k: v for k, v in known.items() if "motion_modules" not in k}
         own = model.state_dict()
         added = {k: v for k, v in own.items() if "motion_modules" in k and k not in known}
         load_strict(model, known | added, found.folder)

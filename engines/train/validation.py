@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.core.sampler import ddim_sample
+from engines.core.sampler import ddim_sample, frame_noise
 from engines.media.compare import psnr
 from engines.model.autoencoder import Autoencoder
 from engines.model.scd import SCD, repeat_kv
@@ -61,8 +61,8 @@ class Validation:
             return array
 
         columns, rows = recipe.model.latent_size
-        shape = (len(self.truth), recipe.model.unet.latent_channels, rows, columns)
-        noise = np.random.default_rng(recipe.seed).standard_normal(shape, dtype=np.float32)
+        shape, shared = (recipe.model.unet.latent_channels, rows, columns), recipe.sampling.shared_noise
+        noise = np.concatenate([frame_noise(shape, times, recipe.seed + clip, shared) for clip in range(len(self.references))])
         latents = ddim_sample(predict, noise, recipe.schedule, recipe.sampling.steps)
         return to_frames(
             torch.cat([self.autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32))) for x in np.array_split(latents, 8)])

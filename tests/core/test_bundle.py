@@ -72,6 +72,7 @@ def test_schema_version_names_both(folder: Path) -> None:
         (lambda f: f["window"].update(default=17), "default <= max"),
         (lambda f: f["latents"].update(downscale=5), "no multiple"),
         (lambda f: f["sampling"].update(steps=0), "sampling.steps"),
+        (lambda f: f["sampling"].update(shared_noise=1.5), "sampling.shared_noise"),
         (lambda f: f["schedule"].update(prediction_type="epsilon"), "cannot predict epsilon"),
         (lambda f: f["schedule"].update(prediction_type="x0"), "one of v_prediction, epsilon"),
     ],

@@ -16,7 +16,7 @@ def save_run(run: Path, motion: bool) -> Path:
     recipe = {
         "model": asdict(model.spec),
         "schedule": asdict(SCHEDULE),
-        "sampling": asdict(Sampling(steps=3, guidance=1.0, window=4, overlap=2)),
+        "sampling": asdict(Sampling(steps=3, guidance=1.0, shared_noise=0.5, window=4, overlap=2)),
     }
     facts = {"kind": "scd", "name": "tiny", "step": 1, "recipe": recipe, "autoencoder": asdict(AUTOENCODER), "data": "none"}
     weights = prefixed("scd", model.state_dict()) | prefixed("autoencoder", autoencoder.state_dict())

@@ -7,11 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from engines.core.bundle import read_bundle
+from engines.core.sampler import frame_noise
 from engines.core.windows import windows
 from engines.generate.features import FeatureStore
-from engines.generate.pipeline import Pipeline, frame_noise, open_pipeline, pictures_of, unit
+from engines.generate.pipeline import Pipeline, open_pipeline, pictures_of, unit
 from tests.generate.counting import CountingSession
-from tests.generate.tiny_bundle import write_tiny_bundle
+from tests.generate.tiny_bundle import SHARED_NOISE, write_tiny_bundle
 from tests.generate.tiny_model import SIZE, TinyModel
 
 Floats = NDArray[np.float32]
@@ -51,7 +52,7 @@ def denoise_one(twin: TinyModel, pipeline: Pipeline, index: int, features: Float
     """DDIM written out for one frame, v-prediction."""
     schedule, kv = pipeline.spec.schedule, twin_kv(twin, guidance)
     alphas, timesteps = schedule.alphas_cumprod(), schedule.timesteps(STEPS)
-    x = np.random.default_rng([0, index]).standard_normal(pipeline.spec.latent_shape, dtype=np.float32)[None]
+    x = frame_noise(pipeline.spec.latent_shape, index + 1, 0, SHARED_NOISE)[-1:]
     for number, t in enumerate(timesteps):
         v = guided(twin.target(x, float(t), features, kv), guidance)
         a, b = alphas[t] ** 0.5, (1 - alphas[t]) ** 0.5
@@ -80,7 +81,7 @@ def test_windows_are_blended_by_their_weights_at_every_step(tmp_path: Path) -> N
     latents, features = run(pipeline, 13, 1.0), twin.pose(unit(pictures(3, 13)))
     schedule, kv = pipeline.spec.schedule, twin_kv(twin, 1.0)
     alphas, timesteps = schedule.alphas_cumprod(), schedule.timesteps(STEPS)
-    x = frame_noise(pipeline.spec.latent_shape, 13, 0)
+    x = frame_noise(pipeline.spec.latent_shape, 13, 0, SHARED_NOISE)
     for number, t in enumerate(timesteps):
         v = np.zeros_like(x)
         for w in windows(13, 8, 2):
@@ -123,12 +124,20 @@ def test_another_reference_gives_other_latents_another_seed_too(tiny: Tiny) -> N
     assert np.abs(first - run(pipeline, 3, 1.0, seed=1)).mean() > 1e-2
 
 
-def test_a_longer_clip_begins_with_the_same_noise() -> None:
-    noise = frame_noise((4, 6, 4), 40, 7)
-    assert np.array_equal(noise[:5], frame_noise((4, 6, 4), 5, 7))
-    assert abs(float(noise.mean())) < 0.05
-    assert float(noise.std()) == pytest.approx(1, abs=0.05)
-    assert len({frame.tobytes() for frame in noise}) == 40
+@pytest.mark.parametrize("shared", [0.0, 0.5])
+def test_a_longer_clip_begins_with_the_same_noise(shared: float) -> None:
+    noise = frame_noise((4, 6, 4), 400, 7, shared)
+    assert np.array_equal(noise[:5], frame_noise((4, 6, 4), 5, 7, shared))
+    assert len({frame.tobytes() for frame in noise}) == 400
+    alike = np.corrcoef(noise.reshape(400, -1))
+    assert float(noise.std()) == pytest.approx(1, abs=0.1)
+    assert float(alike[np.triu_indices(400, 1)].mean()) == pytest.approx(shared, abs=0.1)
+
+
+def test_noise_can_be_one_for_all_frames() -> None:
+    noise = frame_noise((4, 6, 4), 3, 7, 1.0)
+    assert np.array_equal(noise[0], noise[2])
+    assert not np.array_equal(noise[0], frame_noise((4, 6, 4), 1, 8, 1.0)[0])
 
 
 def test_features_on_disk_are_the_features(tiny: Tiny) -> None:
@@ -155,7 +164,7 @@ def test_progress_counts_windows_times_steps(tiny: Tiny) -> None:
 def test_decoding_in_chunks_is_decoding(tiny: Tiny) -> None:
     folder, twin = tiny
     pipeline, sessions = counted(folder)
-    latents = frame_noise(pipeline.spec.latent_shape, 10, 0)
+    latents = frame_noise(pipeline.spec.latent_shape, 10, 0, 0.0)
     stream = pipeline.decode(latents)
     assert not sessions["decoder"].feeds, "nothing is decoded before it is asked for"
     difference = np.stack(list(stream)).astype(int) - pictures_of(twin.decoder(latents)).astype(int)

@@ -17,6 +17,8 @@ WEIGHTS = "weights.data"
 Shape = Sequence[int | str]
 IMAGE: Shape = ("n", 3, SIZE[1], SIZE[0])
 
+SHARED_NOISE = 0.5
+
 
 def grid(first: str, channels: int) -> Shape:
     return (first, channels, ROWS, COLUMNS)
@@ -157,7 +159,7 @@ def tiny_facts(graphs: dict[str, Any], motion: bool) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION, "name": "tiny", "kind": "scd-v" if motion else "scd-i", "flavour": "ort-cpu", "size": list(SIZE),
         "latents": {"channels": CHANNELS, "downscale": DOWNSCALE, "scaling_factor": 1.0},
         "window": {"min": 1, "max": 16, "default": 8, "overlap": 2}, "schedule": {"train_timesteps": 1000, **schedule},
-        "sampling": {"steps": 3, "guidance": 1.0},
+        "sampling": {"steps": 3, "guidance": 1.0, "shared_noise": SHARED_NOISE},
         "sites": [{"name": s.name, "tokens": s.tokens, "channels": s.channels} for s in SITES], "graphs": graphs,
         "parity": {}, "provenance": {"made_by": "tests"}, "licence": "Apache-2.0",
     }  # fmt: skip

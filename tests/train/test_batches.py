@@ -17,9 +17,10 @@ from tests.model.tiny import tiny_autoencoder  # noqa: E402
 RECIPE = Path(__file__).parents[2] / "recipes" / "mini" / "scd-i.toml"
 
 
-def batches(share: float, drop_reference: float = 0.0) -> Batches:
+def batches(share: float, drop_reference: float = 0.0, shared_noise: float = 0.0) -> Batches:
     """Three clips of five frames 32x64, with latents that no encoder gives (clip number + 100)."""
     settings = ["model.size=[32,64]", f"augmentation.share={share}", f"batching.drop_reference={drop_reference}"]
+    settings.append(f"batching.shared_noise=[{shared_noise},{shared_noise}]")
     recipe = parse(ScdRecipe, read_toml(RECIPE, [*settings, "batching.references=3", "batching.targets=2"]), "recipe")
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 32, (5, 1, 133, 3)).astype(np.float32)
@@ -52,6 +53,14 @@ def test_references_seen_anew_are_encoded_with_their_targets() -> None:
     assert torch.equal(again.pose, batch.pose)
 
 
+def test_targets_of_a_reference_share_noise_as_the_recipe_says() -> None:
+    for shared in (0.0, 0.5, 1.0):
+        noise = torch.cat([batches(0, shared_noise=shared).make(step).noise for step in range(20)]).unflatten(0, (-1, 2))
+        assert abs(noise.std() - 1) < 0.05
+        assert abs((noise[:, 0] * noise[:, 1]).mean() - shared) < 0.05
+        assert abs((noise[:-1, 0] * noise[1:, 0]).mean()) < 0.05, "another reference, other noise"
+
+
 def test_the_null_reference_is_zeros_with_a_black_pose() -> None:
     for share in (0, 1):
         batch = batches(share, drop_reference=1.0).make(0)
@@ -67,6 +76,6 @@ def test_shifted_timesteps_favour_the_noisy_end() -> None:
 
 
 def test_video_targets_are_neighbours() -> None:
-    batching = Batching(references=1, targets=4, consecutive=True, drop_reference=0, drop_ref_pose=0, timestep_shift=1)
+    batching = Batching(references=1, targets=4, consecutive=True, drop_reference=0, drop_ref_pose=0, timestep_shift=1, shared_noise=(0, 0))
     _, frames = choose_frames(np.random.default_rng(0), 9, batching)
     assert (np.diff(frames) == 1).all()

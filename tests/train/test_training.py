@@ -13,10 +13,12 @@ from engines.core.errors import ScdError  # noqa: E402
 from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
+from engines.model.checkpoint import under  # noqa: E402
 from engines.train.latents import channel_weights  # noqa: E402
 from engines.train.loop import rate_scale  # noqa: E402
 from engines.train.recipe import AutoencoderRecipe, Optim, ScdRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
+from engines.train.scd import fresh_model  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
 from tests.train.tiny_data import write_data  # noqa: E402
 
@@ -116,6 +118,9 @@ def test_video_stage_trains_motion_modules_and_nothing_else(data: Path, autoenco
     assert moved
     assert all(torch.equal(value, new[name]) for name, value in old.items())
     assert (video / "sheets" / "000004.png").exists()
+    image_recipe = read_toml(RECIPES / "scd-i.toml", [*scd_settings(autoencoder, 3), f"initial={video}"])
+    again = fresh_model(parse(ScdRecipe, image_recipe, "scd-i")).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in under("scd", old).items()), "an image model goes on from a video model"
 
 
 def test_a_run_folder_is_not_overwritten(data: Path, autoencoder: Path) -> None:
