@@ -8,6 +8,7 @@ Ground truth is the renderer's. The clips are those of the split `test`: identit
 import argparse
 import json
 import platform
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,20 @@ def judge_pairs(pipeline: Pipeline, truths: list[Truth], each: int, steps: int) 
     return figures, columns
 
 
+def judge_noise(pipeline: Pipeline, truths: list[Truth], steps: int) -> dict[str, Any]:
+    """Whole clips with the noise that the bundle shares among frames, and with noise of every frame's own: flicker and PSNR."""
+    shipped, out = pipeline.spec, {}
+    for name, shared in (("as shipped", shipped.shared_noise), ("noise of its own for each frame", 0.0)):
+        pipeline.spec = replace(shipped, shared_noise=shared)
+        rows = []
+        for truth in truths:
+            made = generate(pipeline, truth, truth.poses, steps)
+            rows.append((flicker(made, truth.labels), np.mean([psnr(a, b) for a, b in zip(made, truth.frames, strict=True)])))
+        out[name] = dict(zip(("flicker", "psnr"), np.mean(rows, axis=0).tolist(), strict=True)) | {"shared noise": shared}
+    pipeline.spec = shipped
+    return out
+
+
 def judge_video(video: Pipeline, image: Pipeline, truths: list[Truth], steps: int) -> dict[str, Any]:
     """SCD-V against SCD-I on the same clips: flicker of the background and PSNR."""
     rows = []
@@ -131,7 +146,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="mini")
     parser.add_argument("--image-bundle")
     parser.add_argument("--pairs", type=int, default=64)
-    parser.add_argument("--clips", type=int, default=4, help="clips for the flicker comparison")
+    parser.add_argument("--clips", type=int, default=6, help="clips for the flicker comparisons")
     chosen = parser.parse_args()
     bundle = read_bundle(resolve_model(chosen.bundle))
     pipeline, steps = open_pipeline(bundle, ("cpu",)), 25
@@ -139,6 +154,7 @@ def main() -> None:
     each = max(1, -(-chosen.pairs // len(clips)))
     truths = [Truth(chosen.data, clip, bundle.facts.size) for clip in clips[: -(-chosen.pairs // each)]]
     figures, columns = judge_pairs(pipeline, truths, each, steps)
+    figures["whole clips"] = judge_noise(pipeline, truths[: chosen.clips], steps)
     if chosen.image_bundle:
         figures["video"] = judge_video(
             pipeline, open_pipeline(read_bundle(Path(chosen.image_bundle)), ("cpu",)), truths[: chosen.clips], steps
