@@ -112,32 +112,23 @@ def judge_pairs(pipeline: Pipeline, truths: list[Truth], each: int, steps: int) 
     return figures, columns
 
 
+def judge_clips(pipeline: Pipeline, truths: list[Truth], steps: int) -> dict[str, Any]:
+    """Whole clips, all their frames from their first: flicker of the background and PSNR, their means over the clips."""
+    rows = []
+    for truth in truths:
+        made = generate(pipeline, truth, truth.poses, steps)
+        rows.append((flicker(made, truth.labels), np.mean([psnr(a, b) for a, b in zip(made, truth.frames, strict=True)])))
+    return dict(zip(("flicker", "psnr"), np.mean(rows, axis=0).tolist(), strict=True))
+
+
 def judge_noise(pipeline: Pipeline, truths: list[Truth], steps: int) -> dict[str, Any]:
     """Whole clips with the noise that the bundle shares among frames, and with noise of every frame's own: flicker and PSNR."""
     shipped, out = pipeline.spec, {}
     for name, shared in (("as shipped", shipped.shared_noise), ("noise of its own for each frame", 0.0)):
         pipeline.spec = replace(shipped, shared_noise=shared)
-        rows = []
-        for truth in truths:
-            made = generate(pipeline, truth, truth.poses, steps)
-            rows.append((flicker(made, truth.labels), np.mean([psnr(a, b) for a, b in zip(made, truth.frames, strict=True)])))
-        out[name] = dict(zip(("flicker", "psnr"), np.mean(rows, axis=0).tolist(), strict=True)) | {"shared noise": shared}
+        out[name] = judge_clips(pipeline, truths, steps) | {"shared noise": shared}
     pipeline.spec = shipped
     return out
-
-
-def judge_video(video: Pipeline, image: Pipeline, truths: list[Truth], steps: int) -> dict[str, Any]:
-    """SCD-V against SCD-I on the same clips: flicker of the background and PSNR."""
-    rows = []
-    for truth in truths:
-        for name, pipeline in (("scd-v", video), ("scd-i", image)):
-            made = generate(pipeline, truth, truth.poses, steps)
-            quality = float(np.mean([psnr(a, b) for a, b in zip(made, truth.frames, strict=True)]))
-            rows.append((name, flicker(made, truth.labels), quality))
-    return {
-        n: {"flicker": float(np.mean([r[1] for r in rows if r[0] == n])), "psnr": float(np.mean([r[2] for r in rows if r[0] == n]))}
-        for n in ("scd-v", "scd-i")
-    }
 
 
 def main() -> None:
@@ -156,9 +147,8 @@ def main() -> None:
     figures, columns = judge_pairs(pipeline, truths, each, steps)
     figures["whole clips"] = judge_noise(pipeline, truths[: chosen.clips], steps)
     if chosen.image_bundle:
-        figures["video"] = judge_video(
-            pipeline, open_pipeline(read_bundle(Path(chosen.image_bundle)), ("cpu",)), truths[: chosen.clips], steps
-        )
+        image = open_pipeline(read_bundle(Path(chosen.image_bundle)), ("cpu",))
+        figures["video"] = {n: judge_clips(p, truths[: chosen.clips], steps) for n, p in (("scd-v", pipeline), ("scd-i", image))}
     figures |= {
         "steps": steps,
         "model step": bundle.facts.provenance["step"],

@@ -100,31 +100,33 @@ def quantize_target(saved: "SavedModel", folder: Path, graphs: "list[Graph]", we
     from engines.export.weights import move_weights
 
     spec, steps = saved_spec(saved), saved.sampling.steps
-    *measured, judged = quantize.samples_for(spec, data)
+    *others, judged = quantize.samples_for(spec, data)
+    measured = others or [judged]
     plain = quantize.pictures(folder, graphs, spec, judged, steps)
-    feeds = quantize.calibration_feeds(folder, graphs, spec, measured or [judged])
+    feeds = quantize.calibration_feeds(folder, graphs, spec, measured)
     (target,) = (graph for graph in graphs if graph.name == "target")
     proto = quantize.quantized(export_graph(target, saved.model.spec), feeds)
     move_weights(proto, weights)
     path = folder / "target.onnx"
     onnx.save(proto, str(path))
     onnx.checker.check_model(str(path))
-    return quantize.check_quantized(plain, quantize.pictures(folder, graphs, spec, judged, steps))
+    gate = quantize.check_quantized(plain, quantize.pictures(folder, graphs, spec, judged, steps))
+    return gate | {"clips": len(measured), "frames": len(judged.poses), "steps": quantize.STEPS}
 
 
 def bundle_facts(saved: "SavedModel", graphs: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
-    spec, sampling, recipe = saved.model.spec, saved.sampling, saved.facts["recipe"]
-    longest = spec.motion.max_frames if spec.motion else sampling.window
-    if sampling.window > longest:
+    from engines.export.torch_twin import saved_spec
+
+    spec, sampling, recipe = saved_spec(saved), saved.sampling, saved.facts["recipe"]
+    window, kind = spec.window, "scd-v" if saved.model.spec.motion else "scd-i"
+    if window.default > window.max:
         raise ScdError(
-            f"the recipe's window of {sampling.window} frames is longer than the motion modules' {longest}", "lower sampling.window"
+            f"the recipe's window of {window.default} frames is longer than the motion modules' {window.max}", "lower sampling.window"
         )
     return {
-        "schema_version": SCHEMA_VERSION, "name": saved.facts["name"], "kind": "scd-v" if spec.motion else "scd-i", "flavour": "ort-cpu",
+        "schema_version": SCHEMA_VERSION, "name": saved.facts["name"], "kind": kind, "flavour": "ort-cpu",
         "size": list(spec.size),
-        "latents": {"channels": spec.unet.latent_channels, "downscale": spec.downscale, "scaling_factor": 1.0},
-        "window": {"min": 1, "max": longest, "default": sampling.window, "overlap": sampling.overlap},
-        "schedule": asdict(saved.schedule), 
+        "latents": asdict(spec.latents), "window": asdict(window), "schedule": asdict(spec.schedule),
         "sampling": {"steps": sampling.steps, "guidance": sampling.guidance, "shared_noise": sampling.shared_noise},
         "sites": [asdict(site) for site in saved.model.unet.sites], "graphs": graphs, "parity": parity, "licence": "Apache-2.0",
         "provenance": {

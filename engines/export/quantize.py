@@ -1,7 +1,8 @@
 """Int8 for onnxruntime's CPU provider: the target graph's convolutions and linear layers, with ranges measured on held-out clips.
 
-The graph keeps the float16 weights of the bundle's one weights file and rounds them to int8 when it is loaded, so int8 adds nothing
-to the bundle. Weights take 7 of the 8 bits: without VNNI instructions a CPU adds products of 8-bit weights in 16 bits, which overflow.
+The graph keeps the float16 weights of the bundle's one weights file and rounds them to int8 when it is loaded, so int8 adds its
+scales alone to the bundle. Weights take 7 of the 8 bits: without VNNI instructions a CPU adds products of 8-bit weights in 16 bits,
+which overflow.
 """
 
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -57,14 +59,23 @@ class Reader(CalibrationDataReader):
         return next(self.rest, None)
 
 
+def open_graphs(folder: Path, graphs: list[Graph]) -> dict[str, Session]:
+    return {g.name: open_session(folder / f"{g.name}.onnx", ("cpu",)) for g in graphs}
+
+
+def sampled(pipeline: Pipeline, sample: Sample, conditions: int, steps: int, seed: int) -> NDArray[np.float32]:
+    """Latents (F, C, h, w) of a sample's poses; with two conditions the null reference runs beside."""
+    pipeline.set_reference(pipeline.reference_kv(pipeline.encode(sample.picture[None]), sample.poses[:1], conditions))
+    return pipeline.denoise(pipeline.pose_features(sample.poses), steps, 1.0, seed, lambda: None)
+
+
 def calibration_feeds(folder: Path, graphs: list[Graph], spec: PipelineSpec, samples: list[Sample]) -> list[Arrays]:
     """What the target graph is fed while the float graphs in `folder` animate held-out clips, beside the null reference."""
-    sessions: dict[str, Any] = {g.name: open_session(folder / f"{g.name}.onnx", ("cpu",)) for g in graphs}
+    sessions = open_graphs(folder, graphs)
     recorder = sessions["target"] = Recorder(sessions["target"])
     pipeline = Pipeline(spec, sessions)
     for seed, sample in enumerate(samples):
-        pipeline.set_reference(pipeline.reference_kv(pipeline.encode(sample.picture[None]), sample.poses[:1], 2))
-        pipeline.denoise(pipeline.pose_features(sample.poses), STEPS, 1.0, seed, lambda: None)
+        sampled(pipeline, sample, 2, STEPS, seed)
     pipeline.close()
     return recorder.feeds
 
@@ -132,9 +143,8 @@ def rounded_at_load(int8: onnx.ModelProto, original: onnx.ModelProto) -> onnx.Mo
 
 def pictures(folder: Path, graphs: list[Graph], spec: PipelineSpec, sample: Sample, steps: int) -> Pictures:
     """(F, H, W, 3): the sample animated by the graphs as they lie in the folder."""
-    pipeline = Pipeline(spec, {g.name: open_session(folder / f"{g.name}.onnx", ("cpu",)) for g in graphs})
-    pipeline.set_reference(pipeline.reference_kv(pipeline.encode(sample.picture[None]), sample.poses[:1], 1))
-    made = list(pipeline.decode(pipeline.denoise(pipeline.pose_features(sample.poses), steps, 1.0, 0, lambda: None)))
+    pipeline = Pipeline(spec, open_graphs(folder, graphs))
+    made = list(pipeline.decode(sampled(pipeline, sample, 1, steps, 0)))
     pipeline.close()
     return np.stack(made)
 
@@ -149,4 +159,4 @@ def check_quantized(plain: Pictures, fast: Pictures) -> dict[str, Any]:
         raise ScdError(
             f"frames from the int8 target graph lie {found:.1f} dB from float32's, below {LEAST_PSNR} dB", "use --precision fp32"
         )
-    return {"least psnr": LEAST_PSNR, "psnr of the worst frame": found, "clips": CLIPS, "frames": FRAMES, "steps": STEPS}
+    return {"least psnr": LEAST_PSNR, "psnr of the worst frame": found}
