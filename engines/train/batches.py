@@ -20,7 +20,8 @@ from engines.train.variation import draw_variation, vary_clip
 @dataclass(frozen=True)
 class Batch:
     """R references and T targets for each: ref_latents (R, C, h, w), ref_pose (R, 3, H, W), latents (R*T, C, h, w), pose (R*T, 3, H, W),
-    noise like latents, timesteps (R*T,) whole numbers; the T targets of one reference lie side by side."""
+    noise like latents, timesteps (R*T,) whole numbers; the T targets of one reference lie side by side. `own_steps`: DDIM steps of its
+    own that the model takes from the noise to the timesteps; 0 = the noised truth."""
 
     ref_latents: Tensor
     ref_pose: Tensor
@@ -28,6 +29,7 @@ class Batch:
     pose: Tensor
     noise: Tensor
     timesteps: Tensor
+    own_steps: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Draft:
     ref_poses: list[NDArray[np.uint8]]
     timesteps: NDArray[np.int64]
     noise: NDArray[np.float32]
+    own_steps: int
 
 
 class View(NamedTuple):
@@ -119,7 +122,8 @@ class Batches:
             poses += drawn[1:]
             times.append(self.clip_timesteps(rng))
         noise = self.noise(rng, rows[0].shape[1:])
-        return Draft(np.stack(rows), fresh, pictures, np.array(null), poses, ref_poses, np.concatenate(times), noise)
+        own_steps = int(rng.integers(1, batching.own_steps + 1)) if batching.own_steps else 0
+        return Draft(np.stack(rows), fresh, pictures, np.array(null), poses, ref_poses, np.concatenate(times), noise, own_steps)
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """(R*T, C, h, w). The targets of a reference have a share of their noise in common, drawn from the recipe's range for each."""
@@ -138,7 +142,7 @@ class Batches:
         references = latents[:, 0] * torch.from_numpy(~draft.null).float()[:, None, None, None]
         return Batch(
             references, pose_tensor(draft.ref_poses), latents[:, 1:].flatten(0, 1), pose_tensor(draft.poses),
-            torch.from_numpy(draft.noise), torch.from_numpy(draft.timesteps),
+            torch.from_numpy(draft.noise), torch.from_numpy(draft.timesteps), draft.own_steps,
         )  # fmt: skip
 
     def make(self, step: int) -> Batch:

@@ -61,6 +61,8 @@ class Batching:
     One reference pass serves all its targets, which is the method's own economy. `drop_reference` is the share trained with the
     null reference (guidance), `drop_ref_pose` the share whose reference pose is black (a reference without known pose).
     `shared_noise`: range of the share (of the variance) of their noise that the targets of a reference have in common.
+    `own_steps`: 0 trains on the noised truth; K > 0 on what the model itself makes of pure noise in 1 to K DDIM steps
+    (engines/train/rollout.py).
     `timestep_shift` s draws t = s u / (1 + (s - 1) u): above 1 it favours the noisy end, where the picture is laid out.
     """
 
@@ -71,6 +73,7 @@ class Batching:
     drop_ref_pose: float
     timestep_shift: float
     shared_noise: tuple[float, float]
+    own_steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

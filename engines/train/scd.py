@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engines.core.errors import ScdError
 from engines.core.report import Report
 from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import strongest_channels
@@ -19,25 +20,35 @@ from engines.train.frames import data_fingerprint, load_clips
 from engines.train.latents import all_latents, as_tensor, channel_weights
 from engines.train.loop import Progress, Stage, run_loop
 from engines.train.recipe import ScdRecipe
+from engines.train.rollout import own_latents
 from engines.train.validation import Validation
 
 
 def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor) -> Tensor:
-    """Squared error of the prediction (v or epsilon), its mean over the targets under channel weights (C,).
+    """Squared error of the prediction, its mean over the targets under channel weights (C,).
 
-    One reference pass serves all targets of a clip.
+    One reference pass serves all targets of a clip. On the noised truth it is the error of v or epsilon; on the model's own latents
+    that of the clean latents, which counts less the less noise is left: there the detail is the model's own and no longer the truth's.
     """
-    alpha = torch.from_numpy(recipe.schedule.alphas_cumprod()).float()[batch.timesteps][:, None, None, None]
-    noisy = alpha.sqrt() * batch.latents + (1 - alpha).sqrt() * batch.noise
-    velocity = alpha.sqrt() * batch.noise - (1 - alpha).sqrt() * batch.latents
-    goal = velocity if recipe.schedule.prediction_type == "v_prediction" else batch.noise
     references = len(batch.ref_latents)
     features = model.pose_encoder(torch.cat([batch.ref_pose, batch.pose]))
-    kv = model.reference(batch.ref_latents, features[:references])
+    kv = repeat_kv(model.reference(batch.ref_latents, features[:references]), len(batch.latents) // references)
     clips = references if recipe.model.motion else 0
-    kv = repeat_kv(kv, len(batch.latents) // references)
-    out = model.target(noisy, batch.timesteps, features[references:], kv, clips).float()
-    return ((out - goal).square() * weights[:, None, None]).mean()
+
+    def predict(latents: Tensor, timesteps: Tensor) -> Tensor:
+        return model.target(latents, timesteps, features[references:], kv, clips).float()
+
+    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float()
+    alpha = alphas[batch.timesteps][:, None, None, None]
+    signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
+    if batch.own_steps:
+        latents = own_latents(predict, batch.noise, batch.timesteps, batch.own_steps, alphas)
+        error = batch.latents - (signal * latents - noise * predict(latents, batch.timesteps))
+    else:
+        latents = signal * batch.latents + noise * batch.noise
+        velocity = signal * batch.noise - noise * batch.latents
+        error = predict(latents, batch.timesteps) - (velocity if recipe.schedule.prediction_type == "v_prediction" else batch.noise)
+    return (error.square() * weights[:, None, None]).mean()
 
 
 def fresh_model(recipe: ScdRecipe) -> SCD:
@@ -60,8 +71,16 @@ def fresh_model(recipe: ScdRecipe) -> SCD:
     return model
 
 
+def check_own_steps(recipe: ScdRecipe) -> None:
+    """The model's own latents start from pure noise: from where the schedule must start too, and where epsilon says nothing."""
+    schedule = recipe.schedule
+    if recipe.batching.own_steps and not (schedule.zero_terminal_snr and schedule.prediction_type == "v_prediction"):
+        raise ScdError(f"{recipe.name}: batching.own_steps needs schedule.zero_terminal_snr and v_prediction", "--set batching.own_steps=0")
+
+
 def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Report) -> Progress:
     """Train or go on; the run folder gets checkpoints, log.jsonl and validation sheets (reference | pose | result | truth)."""
+    check_own_steps(recipe)
     autoencoder = strongest_channels(load_autoencoder(Path(recipe.autoencoder)), recipe.model.unet.latent_channels)
     size: tuple[int, int] = recipe.model.size
     clips, held_out = load_clips(data, "train", size), load_clips(data, "val", size)

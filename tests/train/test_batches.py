@@ -76,6 +76,8 @@ def test_shifted_timesteps_favour_the_noisy_end() -> None:
 
 
 def test_video_targets_are_neighbours() -> None:
-    batching = Batching(references=1, targets=4, consecutive=True, drop_reference=0, drop_ref_pose=0, timestep_shift=1, shared_noise=(0, 0))
+    batching = Batching(
+        references=1, targets=4, consecutive=True, drop_reference=0, drop_ref_pose=0, timestep_shift=1, shared_noise=(0, 0), own_steps=0
+    )
     _, frames = choose_frames(np.random.default_rng(0), 9, batching)
     assert (np.diff(frames) == 1).all()

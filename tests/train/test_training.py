@@ -100,10 +100,12 @@ def test_training_lowers_the_loss(data: Path, tmp_path: Path) -> None:
     assert np.mean(values[-5:]) < 0.7 * np.mean(values[:5])
 
 
-def test_video_stage_trains_motion_modules_and_nothing_else(data: Path, autoencoder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own_steps", [0, 2])
+def test_video_stage_trains_motion_modules_and_nothing_else(own_steps: int, data: Path, autoencoder: Path, tmp_path: Path) -> None:
     image, video = tmp_path / "image", tmp_path / "video"
     run("scd-i", scd_settings(autoencoder, 3), image, data)
     motion = [
+        f"batching.own_steps={own_steps}",
         "model.motion.levels=[0,1]",
         "model.motion.head_size=16",
         "model.motion.max_frames=8",
