@@ -30,7 +30,6 @@ from engines.sessions.onnxruntime_session import open_session
 LEAST_PSNR = 36.0  # dB, of frames against the float graph's: an error far below the model's own
 CLIPS, FRAMES, STEPS = 3, 6, 8  # that the ranges are measured on
 LAYERS = ["Conv", "MatMul"]
-LAST = 4  # convolutions: a resnet block of conv1, conv2 and shortcut, and conv_out
 SUFFIX = "_quantized"  # onnxruntime's, of the tensors it makes
 
 
@@ -102,9 +101,11 @@ def kept_float(proto: onnx.ModelProto) -> list[str]:
 
     They are a fifth of the work at most, and where int8's error came from (docs/decisions.md).
     """
-    convolutions = [node for node in proto.graph.node if node.op_type == "Conv"]
-    shortcuts = [node for node in convolutions if ".conv_shortcut." in node.input[1]]
-    return list(dict.fromkeys(node.name for node in [convolutions[0], *shortcuts, *convolutions[-LAST:]]))
+    weight = {node.name: node.input[1] for node in proto.graph.node if node.op_type == "Conv"}
+    last_block = [name for name in weight.values() if ".resnets." in name][-1].rsplit(".conv", 1)[0]
+    kept = [name for name in weight if ".conv_shortcut." in weight[name] or weight[name].startswith(f"{last_block}.")]
+    first, *_, last = weight
+    return [first, *kept, last]
 
 
 def quantized(proto: onnx.ModelProto, feeds: list[Arrays]) -> onnx.ModelProto:

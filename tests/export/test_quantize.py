@@ -53,8 +53,10 @@ def test_layers_are_int8_and_hold_no_weights_but_for_those_kept_float(bundles: t
     assert set(chains) == {"QuantizeLinear"}, "DequantizeLinear of what is rounded at load"
     kept = [name for name in convolutions if name not in rounded]
     assert {made_by[name].op_type for name in kept} == {"Cast"}
-    assert {convolutions[0], *convolutions[-4:]} <= set(kept)
-    assert all("conv_shortcut" in name for name in kept if name not in {convolutions[0], *convolutions[-4:]})
+    sources = {made_by[name].input[0].removeprefix("model.").removesuffix(".stored") for name in kept}
+    last = "unet.up_blocks.1.resnets.1."
+    assert {"unet.conv_in.weight", "unet.conv_out.weight", f"{last}conv1.weight", f"{last}conv2.weight"} <= sources, sources
+    assert all("conv_shortcut" in name for name in sources if not name.startswith(("unet.conv_", last))), sources
     assert not any("conv_shortcut" in name for name in rounded)
     assert all(np.prod(t.dims) < 300 for t in graph.graph.initializer if t.data_type == onnx.TensorProto.INT8)
 
