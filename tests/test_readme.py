@@ -34,6 +34,9 @@ def test_texts_hold_no_machine_paths_or_registry_addresses() -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "*.py", "*.md", "*.toml", "*.sh", "Justfile", ".ci/run"], cwd=ROOT, capture_output=True, text=True
     )
-    words = re.compile("/var/" + "tmp|/work/" + "main|py" + r"pi\.org|files\.python" + "hosted")
-    found = [name for name in tracked.stdout.split() if (ROOT / name).is_file() and words.search((ROOT / name).read_text())]
+    # in pieces, so that this file holds none of them
+    words = ["/".join(("", "var", "tmp")), "/".join(("", "work", "main"))]
+    words += [".".join(("pypi", "org")), ".".join(("files", "pythonhosted"))]
+    texts = {name: (ROOT / name).read_text() for name in tracked.stdout.split() if (ROOT / name).is_file()}
+    found = [name for name, text in texts.items() if any(word in text for word in words)]
     assert not found

@@ -99,7 +99,7 @@ def quiet() -> Iterator[None]:
 def kept_float(proto: onnx.ModelProto) -> list[str]:
     """The convolutions that stay float32: the first; the shortcuts, whose inputs no norm bounds; the last block's and the last.
 
-    They are a fifth of the work at most, and where int8's error came from (docs/decisions.md).
+    That is where most of int8's error came from, at 7 % of scd-mini's multiplications (docs/decisions.md).
     """
     weight = {node.name: node.input[1] for node in proto.graph.node if node.op_type == "Conv"}
     last_block = [name for name in weight.values() if ".resnets." in name][-1].rsplit(".conv", 1)[0]

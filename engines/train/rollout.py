@@ -1,4 +1,4 @@
-"""Training on latents that the model made itself (scheduled sampling; Self Forcing, Huang et al. 2025, for video).
+"""Training on latents that the model made itself, as scheduled sampling and, for video, Self Forcing (Huang et al. 2025) do.
 
 A model that learns on the noised truth alone sees, while sampling, latents it never learnt on: its own. Frames that share their
 noise make it worse: their true difference can be read off their noisy latents, and in sampling it is not there.

@@ -1,4 +1,4 @@
-"""Training on the model's own latents: a perfect model makes the noised truth of pure noise, another one does not."""
+"""Training on the model's own latents: a perfect model makes the noised truth of pure noise, and the steps are those of sampling."""
 
 from dataclasses import replace
 from pathlib import Path
