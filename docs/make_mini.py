@@ -1,6 +1,6 @@
 """Judges scd-mini on held-out people in held-out motion and writes docs/mini-quality.json and the contact sheets beside it.
 
-    python docs/make_mini.py --data DATA [--bundle engines/bundles/mini] [--image-bundle SCD_I_BUNDLE] [--pairs 64]
+    python docs/make_mini.py --data DATA [--bundle BUNDLE] [--image-bundle SCD_I_BUNDLE] [--pairs 64] [--lengths 1,4,16] [--out FOLDER]
 
 Ground truth is the renderer's. The clips are those of the split `test`: identities and motion that training never saw.
 """
@@ -112,11 +112,14 @@ def judge_pairs(pipeline: Pipeline, truths: list[Truth], each: int, steps: int) 
     return figures, columns
 
 
-def judge_clips(pipeline: Pipeline, truths: list[Truth], steps: int) -> dict[str, Any]:
-    """Whole clips, all their frames from their first: flicker of the background and PSNR, their means over the clips."""
+def judge_clips(pipeline: Pipeline, truths: list[Truth], steps: int, length: int | None = None) -> dict[str, Any]:
+    """Clips, all their frames from their first, made whole or `length` frames at a time: flicker of the background and PSNR, their
+    means over the clips."""
     rows = []
     for truth in truths:
-        made = generate(pipeline, truth, truth.poses, steps)
+        total = len(truth.poses)
+        starts = range(0, total, length or total)
+        made = np.concatenate([generate(pipeline, truth, truth.poses[i : i + (length or total)], steps) for i in starts])
         rows.append((flicker(made, truth.labels), np.mean([psnr(a, b) for a, b in zip(made, truth.frames, strict=True)])))
     return dict(zip(("flicker", "psnr"), np.mean(rows, axis=0).tolist(), strict=True))
 
@@ -138,6 +141,8 @@ def main() -> None:
     parser.add_argument("--image-bundle")
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--clips", type=int, default=6, help="clips for the flicker comparisons")
+    parser.add_argument("--lengths", default="", help="also make the clips this many frames at a time, as 1,4,16")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for the figures and the sheet")
     chosen = parser.parse_args()
     bundle = read_bundle(resolve_model(chosen.bundle))
     pipeline, steps = open_pipeline(bundle, ("cpu",)), 25
@@ -149,15 +154,18 @@ def main() -> None:
     if chosen.image_bundle:
         image = open_pipeline(read_bundle(Path(chosen.image_bundle)), ("cpu",))
         figures["video"] = {n: judge_clips(p, truths[: chosen.clips], steps) for n, p in (("scd-v", pipeline), ("scd-i", image))}
+    if chosen.lengths:
+        some = truths[: chosen.clips]
+        figures["frames at a time"] = {n: judge_clips(pipeline, some, steps, int(n)) for n in chosen.lengths.split(",")}
     figures |= {
         "steps": steps,
         "model step": bundle.facts.provenance["step"],
         "machine": f"{platform.machine()}, 2 cores",
         "date": str(date.today()),
     }
-    (HERE / "mini-quality.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (chosen.out / "mini-quality.json").write_text(json.dumps(figures, indent=1) + "\n")
     rows = [np.concatenate([column[r] for column in columns[:12]], axis=1) for r in range(6)]
-    write_png(HERE / "mini-sheet.png", np.concatenate(rows), overwrite=True)
+    write_png(chosen.out / "mini-sheet.png", np.concatenate(rows), overwrite=True)
     print(json.dumps(figures, indent=1))
 
 

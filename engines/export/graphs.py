@@ -4,17 +4,20 @@ f frames, c conditions, C latent channels, h w latent rows and columns, D pose f
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import onnx
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
 from engines.core.sites import kv_names
 from engines.core.specs import ModelSpec
 from engines.model.autoencoder import Autoencoder
+from engines.model.layers import GEGLU, FeedForward
 from engines.model.scd import SCD, repeat_kv
 
 OPSET = 20  # the newest that onnxruntime's CPU provider runs without falling back to slow kernels
@@ -80,6 +83,30 @@ class Target(nn.Module):
         return out.unflatten(0, (conditions, frames))
 
 
+class SplitGEGLU(nn.Module):
+    """A GEGLU whose value and gate are linear layers of their own: onnxruntime's Split copies what torch's chunk only views."""
+
+    def __init__(self, whole: GEGLU) -> None:
+        super().__init__()
+        shape = whole.proj.in_features, whole.proj.out_features // 2
+        self.value, self.gate = nn.Linear(*shape), nn.Linear(*shape)
+        halves = whole.proj.weight.detach().chunk(2), whole.proj.bias.detach().chunk(2)
+        for half, weight, bias in zip((self.value, self.gate), *halves, strict=True):
+            half.load_state_dict({"weight": weight, "bias": bias})
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.value(hidden) * F.gelu(self.gate(hidden))
+
+
+def with_split_gates(module: nn.Module) -> nn.Module:
+    """A copy of the module, every GEGLU of it split."""
+    out = deepcopy(module)
+    for part in out.modules():
+        if isinstance(part, FeedForward):
+            part.net[0] = SplitGEGLU(cast(GEGLU, part.net[0]))
+    return out
+
+
 def bundle_graphs(model: SCD, autoencoder: Autoencoder) -> list[Graph]:
     """The five graphs, in the order in which a clip uses them. Examples are random (seeded)."""
     spec, random = model.spec, torch.Generator().manual_seed(0)
@@ -119,9 +146,8 @@ def export_graph(graph: Graph, spec: ModelSpec) -> onnx.ModelProto:
     arguments: list[Any] = list(graph.inputs.values())
     if graph.name == "target":  # the K/V are one list argument of the module
         arguments, shapes = [*arguments[:3], arguments[3:]], [*shapes[:3], shapes[3:]]
-    graph.module.eval()
     program = torch.onnx.export(
-        graph.module, tuple(arguments), input_names=list(graph.inputs), output_names=graph.outputs, dynamo=True,
+        with_split_gates(graph.module).eval(), tuple(arguments), input_names=list(graph.inputs), output_names=graph.outputs, dynamo=True,
         dynamic_shapes=tuple(shapes), opset_version=OPSET, verbose=False,
     )  # fmt: skip
     assert program is not None

@@ -20,6 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from engines.core.errors import ScdError
 from engines.export.graphs import Graph
+from engines.export.integer_graph import integer_linear, round_at_load
 from engines.export.parity import Arrays
 from engines.export.samples import Pictures, Sample, held_out_samples
 from engines.generate.pipeline import Pipeline, PipelineSpec
@@ -30,7 +31,6 @@ from engines.sessions.onnxruntime_session import open_session
 LEAST_PSNR = 36.0  # dB, of frames against the float graph's: an error far below the model's own
 CLIPS, FRAMES, STEPS = 3, 6, 8  # that the ranges are measured on
 LAYERS = ["Conv", "MatMul"]
-SUFFIX = "_quantized"  # onnxruntime's, of the tensors it makes
 
 
 class Recorder:
@@ -109,7 +109,7 @@ def kept_float(proto: onnx.ModelProto) -> list[str]:
 
 
 def quantized(proto: onnx.ModelProto, feeds: list[Arrays]) -> onnx.ModelProto:
-    """A float32 graph with its weights inside -> the same graph in QDQ form, but for some convolutions."""
+    """A float32 graph with its weights inside -> the same graph in int8, but for some convolutions."""
     known = onnx.ModelProto()
     known.CopyFrom(proto)
     for node in known.graph.node:  # onnx's shape inference does not know onnxruntime's own operators
@@ -121,34 +121,11 @@ def quantized(proto: onnx.ModelProto, feeds: list[Arrays]) -> onnx.ModelProto:
         quantize_static(
             str(source), str(result), Reader(feeds), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=LAYERS,
-            nodes_to_exclude=kept_float(proto),
+            nodes_to_exclude=kept_float(proto), extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
         )  # fmt: skip
-        return rounded_at_load(onnx.load(str(result)), proto)
-
-
-def rounded_at_load(int8: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace int8 weights by the original float ones and a QuantizeLinear each, which onnxruntime computes once, at load."""
-    floats = {tensor.name: tensor for tensor in original.graph.initializer}
-    axes = {
-        node.input[0]: attribute.i
-        for node in int8.graph.node
-        if node.op_type == "DequantizeLinear"
-        for attribute in node.attribute
-        if attribute.name == "axis"
-    }
-    kept, before = [], []
-    for tensor in int8.graph.initializer:
-        name = tensor.name.removesuffix(SUFFIX)
-        if tensor.data_type == TensorProto.INT8 and tensor.name in axes and name in floats:
-            kept.append(floats[name])
-            scale = [f"{name}_scale", f"{name}_zero_point"]
-            before.append(helper.make_node("QuantizeLinear", [name, *scale], [tensor.name], f"{name}.round", axis=axes[tensor.name]))
-        else:
-            kept.append(tensor)
-    nodes = [*before, *int8.graph.node]
-    del int8.graph.initializer[:], int8.graph.node[:]
-    int8.graph.initializer.extend(kept)
-    int8.graph.node.extend(nodes)
+        int8 = onnx.load(str(result))
+    round_at_load(int8, proto)
+    integer_linear(int8)
     return int8
 
 

@@ -38,14 +38,20 @@ class WeightFile:
 
 
 def weight_file(filename: str, tensors: Mapping[str, Array]) -> WeightFile:
-    """Lay out the tensors as a safetensors file. A tensor shorter than SMALL is written too, but graphs do not refer to it."""
+    """Lay out the tensors as a safetensors file. A tensor shorter than SMALL is written too, but graphs do not refer to it.
+
+    The halves of a tensor are found as well: a gated linear layer is exported as two layers (graphs.SplitGEGLU).
+    """
     data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
     header = int.from_bytes(data[:8], "little")
     out = WeightFile(filename, data)
     for name, entry in json.loads(data[8 : 8 + header]).items():
         if name in tensors:
-            start, stop = entry["data_offsets"]
-            out.places[digest(tensors[name])] = (8 + header + start, stop - start)
+            start, stop = (8 + header + offset for offset in entry["data_offsets"])
+            half, rows = (stop - start) // 2, len(tensors[name]) // 2
+            out.places[digest(tensors[name])] = (start, stop - start)
+            if len(tensors[name]) % 2 == 0:
+                out.places[digest(tensors[name][:rows])], out.places[digest(tensors[name][rows:])] = (start, half), (start + half, half)
     return out
 
 

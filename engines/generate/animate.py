@@ -18,7 +18,7 @@ from engines.core.bundle import Bundle, read_bundle, resolve_model, sha256
 from engines.core.errors import ScdError, UsageError
 from engines.core.report import Report
 from engines.generate.features import FeatureStore
-from engines.generate.pipeline import Pipeline, open_pipeline
+from engines.generate.pipeline import PICTURES_AT_ONCE, Pipeline, open_pipeline
 from engines.media.fit import Box, fit_and_pad, fit_box, unpad
 from engines.media.images import read_image
 from engines.media.output import check_output
@@ -262,7 +262,7 @@ def render(
     read_reference(job, pipeline, guidance, seconds)
     with timed(seconds, "pose"), report.stage("read poses", len(job.indices)) as bar:
         pictures = pose_pictures(job.driver, job.indices, job.box, job.bundle.facts.size)
-        for block in chunks(pictures, job.bundle.facts.window.default):
+        for block in chunks(pictures, PICTURES_AT_ONCE):
             features.append(pipeline.pose_features(block))
             bar.advance(len(block))
     plan = pipeline.plan(len(features))

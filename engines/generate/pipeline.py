@@ -19,7 +19,7 @@ from engines.sessions.base import Session
 
 Pictures = NDArray[np.uint8]
 Latents = NDArray[np.float32]
-DECODE_BATCH = 4
+PICTURES_AT_ONCE = 4  # through the pose encoder or the decoder
 
 
 class Features(Protocol):
@@ -114,8 +114,8 @@ class Pipeline:
 
     def decode(self, latents: Latents) -> Iterator[Pictures]:
         """Pictures uint8 (H, W, 3), one after the other, decoded a few at a time."""
-        for start in range(0, len(latents), DECODE_BATCH):
-            yield from pictures_of(self.sessions["decoder"].run({"latents": latents[start : start + DECODE_BATCH]})["image"])
+        for start in range(0, len(latents), PICTURES_AT_ONCE):
+            yield from pictures_of(self.sessions["decoder"].run({"latents": latents[start : start + PICTURES_AT_ONCE]})["image"])
 
     def close(self) -> None:
         for session in self.sessions.values():

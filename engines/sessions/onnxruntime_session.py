@@ -36,13 +36,12 @@ def usable_cores() -> int:
 
 
 def options() -> onnxruntime.SessionOptions:
-    """One pool of as many threads as there are cores; no memory arena: it keeps the peak of every run (see docs/decisions.md)."""
+    """One pool of as many threads as there are cores, and a memory arena that grows by what is asked for (see docs/decisions.md)."""
     out = onnxruntime.SessionOptions()
     out.log_severity_level = ERRORS_ONLY
     out.intra_op_num_threads = usable_cores()
     out.inter_op_num_threads = 1
     out.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    out.enable_cpu_mem_arena = False
     return out
 
 

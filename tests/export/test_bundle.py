@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -16,6 +17,7 @@ from engines.export import parity  # noqa: E402
 from engines.export.bundle import export_bundle  # noqa: E402
 from engines.export.graphs import bundle_graphs  # noqa: E402
 from engines.export.torch_twin import torch_sessions  # noqa: E402
+from engines.export.weights import SMALL  # noqa: E402
 from engines.generate.pipeline import Pipeline, open_pipeline, spec_of  # noqa: E402
 from engines.model.loading import load_autoencoder, load_model  # noqa: E402
 from tests.export.tiny_run import save_run  # noqa: E402
@@ -46,6 +48,13 @@ def test_reference_and_target_share_their_weights(bundle: Path) -> None:
     """model.safetensors holds each tensor once, as float16: well below two float32 copies of the network."""
     parameters = sum(p.numel() for m in (tiny_scd(True), tiny_autoencoder()) for p in m.parameters())
     assert (bundle / "model.safetensors").stat().st_size < 2.2 * parameters
+
+
+def test_gates_are_layers_of_their_own_and_all_weights_lie_in_the_file(bundle: Path) -> None:
+    graph = onnx.load(str(bundle / "target.onnx"), load_external_data=False).graph
+    assert not any(node.op_type == "Split" for node in graph.node)
+    within = [t for t in graph.initializer if t.data_location != onnx.TensorProto.EXTERNAL]
+    assert max(np.prod(t.dims) for t in within) < SMALL
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])

@@ -46,11 +46,12 @@ def weights_of(graph: onnx.ModelProto, layers: list[str]) -> list[str]:
 def test_layers_are_int8_and_hold_no_weights_but_for_those_kept_float(bundles: tuple[Path, Path]) -> None:
     graph = onnx.load(str(bundles[1] / "target.onnx"), load_external_data=False)
     made_by = {name: node for node in graph.graph.node for name in node.output}
-    convolutions, linear = weights_of(graph, ["Conv"]), weights_of(graph, ["MatMul"])
+    convolutions, linear = weights_of(graph, ["Conv"]), weights_of(graph, ["MatMulIntegerToFloat"])
     rounded = [name for name in convolutions if made_by[name].op_type == "DequantizeLinear"]
-    chains = [made_by[made_by[w].input[0]].op_type for w in rounded + linear]
-    assert len(chains) > 20
-    assert set(chains) == {"QuantizeLinear"}, "DequantizeLinear of what is rounded at load"
+    chains = [made_by[w].op_type for w in [*(made_by[w].input[0] for w in rounded), *linear]]
+    assert len(rounded) > 10 < len(linear)
+    assert set(chains) == {"QuantizeLinear"}, "rounded at load"
+    assert not weights_of(graph, ["MatMul"])
     kept = [name for name in convolutions if name not in rounded]
     assert {made_by[name].op_type for name in kept} == {"Cast"}
     sources = {made_by[name].input[0].removeprefix("model.").removesuffix(".stored") for name in kept}
