@@ -18,7 +18,7 @@ SPOKEN = {  # what cannot speak for itself; a folder named here stands for all i
     "LICENSE": "Apache-2.0",
     "README.md": "this page",
     "docs/": "pages",
-    "docs/mini/": "training logs and contact sheets of scd-mini",
+    "docs/mini/": "training logs of scd-mini",
     "docs/mini-quality.json": "the figures of docs/mini.md, as written by make_mini.py",
     "docs/dance.png": "README's picture: reference, skeletons and result, made by the tool",
     "engines/": "the machinery, one room a job; nothing here talks to people",

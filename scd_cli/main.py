@@ -86,6 +86,8 @@ def explained(error: Exception) -> int:
     elif isinstance(error, BrokenPipeError):  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    elif isinstance(error, OSError) and error.filename:
+        sentence, code = f"{error.filename}: {error.strerror} (set SCD_DEBUG=1 for the traceback)", 1
     else:
         sentence, code = f"{type(error).__name__}: {error} (set SCD_DEBUG=1 for the traceback)", 1
     typer.echo("error: " + " ".join(sentence.split()), err=True)

@@ -114,6 +114,11 @@ def quantize_target(saved: "SavedModel", folder: Path, graphs: "list[Graph]", we
     return gate | {"clips": len(measured), "frames": len(judged.poses), "steps": quantize.STEPS}
 
 
+def shareable(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with the names of its folders alone: where they lay concerns one machine."""
+    return recipe | {key: Path(recipe[key]).name for key in ("data", "autoencoder", "initial")}
+
+
 def bundle_facts(saved: "SavedModel", graphs: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
     from engines.export.torch_twin import saved_spec
 
@@ -131,6 +136,6 @@ def bundle_facts(saved: "SavedModel", graphs: dict[str, Any], parity: dict[str, 
         "sites": [asdict(site) for site in saved.model.unet.sites], "graphs": graphs, "parity": parity, "licence": "Apache-2.0",
         "provenance": {
             "step": saved.facts["step"], "data": saved.facts["data"], "trained_on": "synthetic people (scd prepare-data)",
-            "recipe": recipe, "autoencoder": saved.facts["autoencoder"],
+            "recipe": shareable(recipe), "autoencoder": saved.facts["autoencoder"],
         },
     }  # fmt: skip

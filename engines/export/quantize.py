@@ -38,6 +38,7 @@ class Recorder:
 
     def __init__(self, session: Session) -> None:
         self.session, self.pinned, self.feeds = session, {}, []  # type: tuple[Session, Arrays, list[Arrays]]
+        self.device = session.device
 
     def pin(self, constants: Any) -> None:
         self.pinned = dict(constants)

@@ -22,8 +22,8 @@ from engines.generate.pipeline import PICTURES_AT_ONCE, Pipeline, open_pipeline
 from engines.media.fit import Box, fit_and_pad, fit_box, unpad
 from engines.media.images import read_image
 from engines.media.output import check_output
-from engines.media.resample import resampled
-from engines.media.writer import CODECS, check_format, open_writer
+from engines.media.resample import exact_rate, resampled
+from engines.media.writer import CODECS, check_format, most_fps, open_writer
 from engines.pose.drivers import Driver, Kind, open_driver
 
 Picture = NDArray[np.uint8]
@@ -65,6 +65,7 @@ class AnimateSummary:
     seed: int
     driver_kind: str
     reference_pose: str
+    device: str
     inputs: dict[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -119,7 +120,7 @@ def reference_pose(request: AnimateRequest, report: Report) -> Driver | None:
     if request.ref_pose is not None:
         if not request.ref_pose.exists():
             raise ScdError(f"the reference's pose {request.ref_pose} does not exist", "check the path given with --ref-pose")
-        return open_driver(request.ref_pose)
+        return open_driver(request.ref_pose, name="the reference's pose")
     candidates = [request.reference.with_name(request.reference.stem + ending) for ending in BESIDE]
     for path in (candidate for candidate in candidates if candidate.is_file()):
         try:
@@ -193,10 +194,10 @@ def check(request: AnimateRequest, report: Report) -> Job:
             f"--steps {request.steps} is more than the {longest} that the model {bundle.facts.name} knows", f"use 1 to {longest}"
         )
     canvas, box = fit_and_pad(picture, bundle.facts.size, "edge")
-    fps = request.fps or driver.fps or STILL_FPS
+    fps = min(exact_rate(request.fps or driver.fps or STILL_FPS), most_fps(request.output))
     indices = list(range(start, stop))
-    if request.fps is not None and driver.fps is not None:
-        indices = [start + i for i in resampled(stop - start, driver.fps, request.fps)]
+    if driver.fps is not None and fps != exact_rate(driver.fps):
+        indices = [start + i for i in resampled(stop - start, driver.fps, fps)]
     return Job(request, bundle, driver, ref_pose, canvas, box, indices, fps, written_size(request, picture, box))
 
 
@@ -244,14 +245,14 @@ def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
     pose = "none" if job.ref_pose is None else str(job.ref_pose.path)
     return AnimateSummary(
         str(request.output), len(job.indices), fps, size_in_file(job), facts.name, steps, guidance, request.seed, job.driver.kind, pose,
-        inputs, seconds,
+        pipeline.device, inputs, seconds,
     )  # fmt: skip
 
 
 def size_in_file(job: Job) -> tuple[int, int]:
     """The frames' size as the file has it: the writer pads odd sides of 4:2:0 video by one pixel."""
     width, height = job.output_size
-    return (width + width % 2, height + height % 2) if job.request.output.suffix in CODECS else job.output_size
+    return (width + width % 2, height + height % 2) if job.request.output.suffix.lower() in CODECS else job.output_size
 
 
 def render(

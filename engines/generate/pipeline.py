@@ -63,6 +63,11 @@ class Pipeline:
     def __init__(self, spec: PipelineSpec, sessions: Mapping[str, Session]) -> None:
         self.spec, self.sessions = spec, sessions
 
+    @property
+    def device(self) -> str:
+        """Where the target graph computes."""
+        return self.sessions["target"].device
+
     def encode(self, pictures: Pictures) -> Latents:
         """uint8 (n, H, W, 3) at the model's size -> latents (n, C, h, w)."""
         latents: Latents = self.sessions["encoder"].run({"image": unit(pictures) * 2 - 1})["latents"]

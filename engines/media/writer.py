@@ -16,7 +16,6 @@ from PIL import Image
 
 from engines.core.errors import ScdError, UsageError
 from engines.media.output import atomic
-from engines.media.resample import resampled
 
 Picture = NDArray[np.uint8]
 FORMATS = (".mp4", ".webm", ".gif", ".png")
@@ -24,7 +23,8 @@ CODECS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     ".mp4": ("libx264", {"crf": "16", "preset": "medium"}, {"movflags": "+faststart"}),
     ".webm": ("libvpx-vp9", {"crf": "24", "b:v": "0", "cpu-used": "4"}, {}),
 }
-GIF_MOST = Fraction(50)  # frames a second
+GIF_MOST = Fraction(50)  # frames a second: players slow a delay below two hundredths of a second down
+MOST = Fraction(1000)
 BT709 = 1  # the code of BT.709 in matrix, primaries and transfer fields alike
 LIMITED_RANGE = 1
 
@@ -106,8 +106,7 @@ class FolderSink(Sink):
 class GifSink(Sink):
     """Palette frames, kept until the end (a GIF is short), a byte a pixel.
 
-    Delays are whole hundredths of a second, spread so that their sum stays true to the frame rate; players slow delays below two
-    down, so of a rate above 50 the nearest frames in time are kept.
+    Delays are whole hundredths of a second, spread so that their sum stays true to the frame rate, which is at most `GIF_MOST`.
     """
 
     def __init__(self, path: Path, fps: Fraction, size: tuple[int, int]) -> None:
@@ -119,16 +118,19 @@ class GifSink(Sink):
         self.frames.append(Image.fromarray(picture).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG))
 
     def finish(self) -> None:
-        fps = min(self.fps, GIF_MOST)
-        frames = [self.frames[index] for index in resampled(len(self.frames), self.fps, fps)]
-        edges = [round(100 * index / fps) for index in range(len(frames) + 1)]  # hundredths of a second
+        edges = [round(100 * index / self.fps) for index in range(len(self.frames) + 1)]  # hundredths of a second
         delays = [(b - a) * 10 for a, b in itertools.pairwise(edges)]
-        frames[0].save(self.path, format="GIF", save_all=True, append_images=frames[1:], duration=delays, loop=0)
+        self.frames[0].save(self.path, format="GIF", save_all=True, append_images=self.frames[1:], duration=delays, loop=0)
 
 
 def check_format(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"the output {path} has no known ending", f"end it in one of {', '.join(FORMATS)}")
+
+
+def most_fps(path: Path) -> Fraction:
+    """The highest frame rate that the format of an output can hold."""
+    return GIF_MOST if path.suffix.lower() == ".gif" else MOST
 
 
 def open_sink(path: Path, fps: Fraction, size: tuple[int, int]) -> Sink:

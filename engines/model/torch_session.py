@@ -16,6 +16,7 @@ class TorchSession:
     def __init__(self, module: torch.nn.Module, inputs: list[str], outputs: list[str]) -> None:
         self.module, self.input_names, self.output_names = module.eval(), inputs, outputs
         self.pinned: dict[str, Tensor] = {}
+        self.device = "cpu"
 
     def pin(self, constants: Arrays) -> None:
         self.pinned = {name: torch.from_numpy(np.asarray(array)) for name, array in constants.items()}

@@ -68,8 +68,8 @@ REFUSALS: dict[Content, tuple[str, str]] = {
 }
 
 
-def check_content(path: Path, pictures: list[Picture], later: Iterable[Picture] = ()) -> None:
-    """Accept a skeleton; ScdError names what else it is."""
+def check_content(name: str, pictures: list[Picture], later: Iterable[Picture] = ()) -> None:
+    """Accept a skeleton; ScdError says that `name`, such as "the driver dance.mp4", is something else."""
     kinds = [content_of(p) for p in pictures]
     if kinds and set(kinds) <= {"empty"}:
         kinds += [content_of(p) for p in later]
@@ -78,7 +78,7 @@ def check_content(path: Path, pictures: list[Picture], later: Iterable[Picture] 
     order: tuple[Content, ...] = ("densepose", "filmed", "filled", "empty")
     worst: Content = next((k for k in order if k in kinds), "empty")
     what, hint = REFUSALS[worst]
-    raise ScdError(f"the driver {path} {what}", hint)
+    raise ScdError(f"{name} {what}", hint)
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class Driver:
     frames: int
     fps: Fraction | None
     track: PoseTrack | None = None
+    name: str = "the driver"  # in errors
 
     def pictures(self, start: int, stop: int, size: tuple[int, int]) -> Iterator[Picture]:
         """Pose pictures uint8 (H, W, 3) of frames start .. stop - 1, fit into `size` (width, height) on black."""
@@ -98,9 +99,9 @@ class Driver:
             for points in self.track.points[start:stop]:
                 yield draw_pose(points, self.track.size, size, DrawStyle())
         elif self.kind == "skeleton picture":
-            yield fit_and_pad(read_image(self.path, "the driver"), size, "black")[0]
+            yield fit_and_pad(read_image(self.path, self.name), size, "black")[0]
         else:
-            for picture in read_frames(self.path, start, stop, "the driver"):
+            for picture in read_frames(self.path, start, stop, self.name):
                 yield fit_and_pad(picture, size, "black")[0]
 
 
@@ -117,27 +118,27 @@ def guess(path: Path) -> Kind:
     return "skeleton picture" if ending in PICTURES and b"ftyp" not in start else "skeleton video"
 
 
-def open_driver(path: Path, kind: Kind | None = None) -> Driver:
-    """Recognise and check a driver. `kind` skips both. ScdError for what cannot drive a clip."""
+def open_driver(path: Path, kind: Kind | None = None, name: str = "the driver") -> Driver:
+    """Recognise and check a driver, which errors call `name`. `kind` skips both. ScdError for what cannot drive a clip."""
     if not path.exists():
-        raise ScdError(f"the driver {path} does not exist", "check the path given with --poses")
+        raise ScdError(f"{name} {path} does not exist", "check the path given with --poses")
     if not path.is_dir():
-        need_file(path, "the driver")
+        need_file(path, name)
     chosen = kind or guess(path)
     if chosen == "keypoints":
         track = load_track(path)
         if not (track.points[..., 2] >= DRAWN_FROM).any():
             raise ScdError(f"the keypoints {path} hold no point that could be drawn", f"give a track with scores of {DRAWN_FROM} or more")
-        return Driver(path, chosen, track.size, len(track.points), track.fps, track)
+        return Driver(path, chosen, track.size, len(track.points), track.fps, track, name)
     if chosen == "skeleton picture":
-        picture = read_image(path, "the driver")
+        picture = read_image(path, name)
         if kind is None:
-            check_content(path, [picture])
-        return Driver(path, chosen, (picture.shape[1], picture.shape[0]), 1, None)
-    info = probe(path, "the driver")
+            check_content(f"{name} {path}", [picture])
+        return Driver(path, chosen, (picture.shape[1], picture.shape[0]), 1, None, name=name)
+    info = probe(path, name)
     if kind is None:
-        check_content(path, looked_at(path, info.frames), first_lit(path))
-    return Driver(path, chosen, info.size, info.frames, info.fps)
+        check_content(f"{name} {path}", looked_at(path, info.frames), first_lit(path))
+    return Driver(path, chosen, info.size, info.frames, info.fps, name=name)
 
 
 def first_lit(path: Path) -> Iterator[Picture]:

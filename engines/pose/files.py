@@ -20,6 +20,7 @@ from engines.media.output import atomic
 Points = NDArray[np.float32]
 ZIP = b"PK\x03\x04"  # how a .npz begins
 ABSURD = 20  # picture sizes
+MOST_FPS = 1000
 BROKEN = (
     KeyError, ValueError, TypeError, AttributeError, IndexError, ZeroDivisionError, OverflowError, EOFError, OSError, NotImplementedError,
     RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -57,7 +58,7 @@ def load_npz(path: Path) -> PoseTrack:
             fps = Fraction(str(data["fps"])) if "fps" in data and str(data["fps"]) else None
         if points.ndim == 3:
             points = points[:, None]
-        if len(size) != 2 or min(size) < 1 or (fps is not None and fps <= 0):
+        if len(size) != 2 or min(size) < 1 or (fps is not None and not 0 < fps <= MOST_FPS):
             raise ValueError(f"its size is {size} and its fps {fps}")
         return PoseTrack(usable(points, (size[0], size[1])), (size[0], size[1]), fps)
     except BROKEN as error:

@@ -55,8 +55,7 @@ def specs(request: SyntheticRequest) -> "list[ClipSpec]":
     from engines.prepare.clip import ClipSpec
 
     splits = [split_of(n, request.seed) for n in range(request.identities)]
-    if request.identities >= len(SPLITS):  # even a small set has all splits
-        splits[: len(SPLITS)] = SPLITS
+    splits[: len(SPLITS)] = SPLITS[: request.identities]  # even a small set has all splits
     return [ClipSpec(n, s, request.size, request.frames, float(request.fps), request.seed) for n, s in enumerate(splits)]
 
 
@@ -155,8 +154,10 @@ def check_folder(request: SyntheticRequest) -> None:
     if path.exists():
         try:
             found = json.loads(path.read_text())
+            if not isinstance(found, dict):
+                raise ValueError
         except ValueError as error:
-            raise ScdError(f"{path} is not JSON", "name another folder with --out") from error
+            raise ScdError(f"{path} is no JSON object", "name another folder with --out") from error
         differing = [k for k, v in arguments(request).items() if found.get(k) != v and not (k == "identities" and found.get(k, 0) < v)]
         if differing:
             raise ScdError(

@@ -28,7 +28,9 @@ class TensorSpec:
 
 
 class Session(Protocol):
-    """A graph ready to run, on whatever device."""
+    """A graph ready to run. `device`: where it computes, such as "cpu" or "cuda"."""
+
+    device: str
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
         """Outputs by name. The feeds and the pinned constants together must be exactly the graph's inputs."""

@@ -13,7 +13,7 @@ from engines.core.errors import ScdError, UsageError
 from engines.sessions.base import Arrays, TensorSpec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-ERRORS_ONLY = 3
+FATAL_ONLY = 4  # what goes wrong comes as an exception
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
 
@@ -36,9 +36,9 @@ def usable_cores() -> int:
 
 
 def options() -> onnxruntime.SessionOptions:
-    """One pool of as many threads as there are cores, and a memory arena that grows by what is asked for (see docs/decisions.md)."""
+    """One pool of as many threads as there are cores, and a memory arena (see docs/decisions.md)."""
     out = onnxruntime.SessionOptions()
-    out.log_severity_level = ERRORS_ONLY
+    out.log_severity_level = FATAL_ONLY
     out.intra_op_num_threads = usable_cores()
     out.inter_op_num_threads = 1
     out.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -53,17 +53,20 @@ def specs(values: Iterable[Any]) -> dict[str, TensorSpec]:
 def load(path: Path, providers: Sequence[str]) -> onnxruntime.InferenceSession:
     names = provider_names(providers)
     try:
-        return onnxruntime.InferenceSession(str(path), options(), providers=names)
+        session = onnxruntime.InferenceSession(str(path), options(), providers=names)
     except Exception as error:  # onnxruntime's own exceptions share no public base
         first = str(error).strip().splitlines()[0]
         raise ScdError(f"onnxruntime cannot load the graph {path} ({first})", "export the bundle again with this version of scd") from error
+    if not set(names) & set(session.get_providers()):  # onnxruntime adds the CPU by itself
+        raise ScdError(f"onnxruntime could not start {providers[0]} on this machine", f"use --providers {providers[0]},cpu to fall back")
+    return session
 
 
 class OrtSession:
     """One graph. Pinned constants become OrtValues once and are bound, not copied, at every run."""
 
     def __init__(self, path: Path, providers: Sequence[str]) -> None:
-        onnxruntime.set_default_logger_severity(ERRORS_ONLY)
+        onnxruntime.set_default_logger_severity(FATAL_ONLY)
         self.path = path
         self.session = load(path, providers)
         self.inputs, self.outputs = specs(self.session.get_inputs()), specs(self.session.get_outputs())

@@ -75,6 +75,11 @@ def choose_frames(rng: np.random.Generator, frames: int, batching: Batching) -> 
     return reference, rng.choice(frames, batching.targets, replace=frames < batching.targets)
 
 
+def needed_frames(batching: Batching) -> int:
+    """Of a clip that can be learnt from: its targets in a row, or a reference and another frame."""
+    return batching.targets if batching.consecutive else 2
+
+
 def shifted_timesteps(rng: np.random.Generator, count: int, shift: float, total: int) -> NDArray[np.int64]:
     """t = s u / (1 + (s - 1) u) of uniform u, as whole timesteps 0 .. total - 1."""
     u = rng.random(count)
@@ -85,7 +90,8 @@ class Batches:
     """Makes the batch of a step from (seed, step) alone; each pass over the clips is a fresh permutation."""
 
     def __init__(self, recipe: ScdRecipe, clips: list[TrainingClip], latents: list[NDArray[np.float16]], autoencoder: Autoencoder) -> None:
-        enough = [i for i, c in enumerate(clips) if c.clip.frames >= (recipe.batching.targets if recipe.batching.consecutive else 2)]
+        least = needed_frames(recipe.batching)
+        enough = [i for i, c in enumerate(clips) if c.clip.frames >= least]
         self.recipe, self.clips, self.latents, self.usable, self.autoencoder = recipe, clips, latents, enough, autoencoder
 
     def chosen_clips(self, step: int) -> list[int]:

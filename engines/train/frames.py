@@ -78,8 +78,19 @@ def load_clips(data: Path, split: str, size: tuple[int, int]) -> list[TrainingCl
 
 
 def data_fingerprint(clips: list[TrainingClip]) -> str:
-    """sha256 over the clip names: two runs with one fingerprint saw the same clips in the same order."""
-    return hashlib.sha256(json.dumps([c.clip.clip_id for c in clips]).encode()).hexdigest()
+    """sha256 over what the manifest says of the clips, seed included: runs with one fingerprint saw the same clips in the same order."""
+    return hashlib.sha256(json.dumps([c.clip.record for c in clips], sort_keys=True).encode()).hexdigest()
+
+
+def with_frames(clips: list[TrainingClip], least: int) -> list[TrainingClip]:
+    """The clips of at least so many frames. ScdError when there is none."""
+    long = [clip for clip in clips if clip.clip.frames >= least]
+    if not long:
+        raise ScdError(
+            f"the recipe needs clips of {least} frames, and the longest has {max(clip.clip.frames for clip in clips)}",
+            "make clips with more --frames, or lower batching.targets with --set",
+        )
+    return long
 
 
 def prefetched(make: Callable[[int], T], start: int, stop: int) -> Iterator[T]:

@@ -88,12 +88,20 @@ def stop_flag() -> Iterator[dict[str, bool]]:
             signal.signal(number, handler)
 
 
+def step_of(line: str) -> float:
+    """Of a line of the log; infinite where the line is not whole."""
+    try:
+        return float(json.loads(line).get("step", 0))
+    except ValueError:
+        return math.inf
+
+
 class Log:
-    """RUN/log.jsonl, one object a line; a resumed run drops the lines past its checkpoint."""
+    """RUN/log.jsonl, one object a line; a resumed run drops the lines past its checkpoint and a line that a power cut left half."""
 
     def __init__(self, path: Path, start: int) -> None:
         self.path = path
-        kept = [x for x in path.read_text().splitlines() if json.loads(x).get("step", 0) <= start] if path.exists() else []
+        kept = [x for x in path.read_text().splitlines() if step_of(x) <= start] if path.exists() else []
         path.write_text("".join(line + "\n" for line in kept))
 
     def write(self, **values: Any) -> None:

@@ -22,6 +22,8 @@ def train(recipe: Path, overrides: Sequence[str], out: Path, data: Path | None, 
         table["data"] = str(data)
     if not resume and any(out.glob("step-*")):
         raise ScdError(f"{out} already holds a training run", "go on with --resume or name another folder with --out")
+    if resume and not any(out.glob("step-*")):
+        report.note(f"no checkpoint in {out} to go on from: starting at step 0")
     if table.get("kind") == "autoencoder":
         from engines.train.autoencoder import train_autoencoder
 

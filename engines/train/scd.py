@@ -15,8 +15,8 @@ from engines.model.autoencoder import strongest_channels
 from engines.model.checkpoint import load_strict, prefixed, under
 from engines.model.loading import load_autoencoder
 from engines.model.scd import SCD, repeat_kv
-from engines.train.batches import Batch, Batches
-from engines.train.frames import data_fingerprint, load_clips
+from engines.train.batches import Batch, Batches, needed_frames
+from engines.train.frames import data_fingerprint, load_clips, with_frames
 from engines.train.latents import all_latents, as_tensor, channel_weights
 from engines.train.loop import Progress, Stage, run_loop
 from engines.train.recipe import ScdRecipe
@@ -83,7 +83,7 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
     check_own_steps(recipe)
     autoencoder = strongest_channels(load_autoencoder(Path(recipe.autoencoder)), recipe.model.unet.latent_channels)
     size: tuple[int, int] = recipe.model.size
-    clips, held_out = load_clips(data, "train", size), load_clips(data, "val", size)
+    clips, held_out = (with_frames(load_clips(data, split, size), needed_frames(recipe.batching)) for split in ("train", "val"))
     latents = all_latents(data, clips, autoencoder, size, report)
     batches = Batches(recipe, clips, latents, autoencoder)
     loss_weights = channel_weights(autoencoder, as_tensor(np.stack([x[0] for x in latents[:16]])))

@@ -78,4 +78,6 @@ class Validation:
         return {"psnr": self.mean_psnr(result), "psnr_copy": self.mean_psnr(copied)}
 
     def mean_psnr(self, pictures: Frames) -> float:
-        return float(np.mean([psnr(a, b) for a, b in zip(pictures, self.truth, strict=True)]))
+        """Over the targets but those that are the reference itself (frame 0), where a copy is the truth."""
+        numbers = [frame for frames in self.targets for frame in frames]
+        return float(np.mean([psnr(a, b) for a, b, number in zip(pictures, self.truth, numbers, strict=True) if number > 0]))

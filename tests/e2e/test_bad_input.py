@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engines.media.video import probe
 from tests.e2e.running import person_picture, scd, write_person, write_skeletons
 
 
@@ -125,6 +126,16 @@ def densepose(given: Given) -> None:
     given.driver = clip
 
 
+def saved_picture(size: tuple[int, int]) -> Callable[[Path], None]:
+    return lambda path: Image.new("1", size).save(path)
+
+
+def beyond_the_system(given: Given) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc, where nobody may write")
+    given.out = Path("/proc/out.mp4")
+
+
 EXIF_TURNED = Image.Exif()
 EXIF_TURNED[0x0112] = 8
 
@@ -141,7 +152,13 @@ REFUSED: dict[str, tuple[Callable[[Given], None], str]] = {
     "truncated mp4": (driver_of(cut_video), "spoilt.mp4"),
     "video without frames": (driver_of(no_frames), "spoilt.mp4"),
     "sound only": (driver_of(only_sound, "spoilt.m4a"), "spoilt.m4a"),
+    "driver is an empty folder": (driver_of(Path.mkdir, "empty"), "no OpenPose .json files"),
+    "1x1 driver": (driver_of(saved_picture((1, 1)), "spoilt.png"), "1x1"),
+    "20000x20000 driver": (driver_of(saved_picture((20000, 20000)), "spoilt.png"), "20000x20000"),
     "DensePose clip": (densepose, "DensePose"),
+    "photo as the reference's pose": (lambda g: setattr(g, "options", ("--ref-pose", g.reference)), "the reference's pose"),
+    "overlong name": (lambda g: setattr(g, "reference", g.folder / f"{'a' * 300}.png"), "a.png: File name too long"),
+    "output where nobody may write": (beyond_the_system, "cannot write to the folder /proc"),
     "output folder missing": (output_in("none"), "does not exist"),
     "output in a file": (output_in("person.png"), "person.png"),
     "existing output": (existing_output, "--overwrite"),
@@ -187,7 +204,8 @@ def test_input(case: str, given: Given) -> None:
     )
     if case in TAKEN:
         assert ran.code == 0, ran.err
-        assert given.out.stat().st_size > 500
+        width, height = probe(given.out, "the clip").size
+        assert (width > height) == (case == "EXIF rotation")
         return
     assert ran.code in (1, 2)
     assert ran.out == ""

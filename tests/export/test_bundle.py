@@ -42,6 +42,7 @@ def test_bundle_reads_back_and_says_what_was_measured(bundle: Path) -> None:
     assert all(figures["random"] < figures["tolerance"] for figures in facts.parity.values())
     assert list(facts.graphs["target"]["inputs"])[:3] == ["latents", "timestep", "pose_features"]
     assert next(s.name for s in facts.sites) == "down.0.0"
+    assert "/" not in "".join(facts.provenance["recipe"][key] for key in ("data", "autoencoder", "initial"))
 
 
 def test_reference_and_target_share_their_weights(bundle: Path) -> None:

@@ -93,6 +93,7 @@ def test_summary(request_: AnimateRequest) -> None:
     info = probe(request_.output)
     assert (info.frames, info.fps, list(info.size)) == (said["frames"], Fraction(said["fps"]), said["size"])
     assert (said["fps"], said["model"], said["steps"], said["guidance"], said["seed"]) == ("30000/1001", "tiny", 2, 1.0, 0)
+    assert said["device"] == "cpu"
     assert said["inputs"][str(request_.poses)] == hashlib.sha256(request_.poses.read_bytes()).hexdigest()
     assert set(said["seconds"]) >= {"load", "encode", "reference", "pose", "denoise", "decode and write"}
     assert notes.counts["denoise (windows x steps)"] == [4, 4]
@@ -104,7 +105,7 @@ def test_same_seed_same_frames(request_: AnimateRequest) -> None:
     assert digest(request_) == digest(request_) != digest(request_, seed=1)
 
 
-@pytest.mark.parametrize(("ending", "size"), [(".mp4", (32, 44)), (".png", (32, 43))])
+@pytest.mark.parametrize(("ending", "size"), [(".mp4", (32, 44)), (".MP4", (32, 44)), (".png", (32, 43))])
 def test_odd_sides_are_told_as_the_file_has_them(request_: AnimateRequest, ending: str, size: tuple[int, int]) -> None:
     """96x128 in the model's 32x48 is 32x43; video has even sides."""
     request = replace(request_, output=request_.output.with_suffix(ending), frames=(0, 1))
@@ -121,6 +122,26 @@ def test_fps_takes_the_nearest_frames(request_: AnimateRequest) -> None:
     summary = animate(replace(request_, fps=Fraction(15000, 1001)), NullReport())
     assert summary.fps == "15000/1001"
     assert summary.frames == probe(request_.output).frames == round(FRAMES / 2)
+
+
+def test_a_rate_in_decimals_becomes_the_one_it_stands_for(request_: AnimateRequest) -> None:
+    points = track(3, None)
+    np.savez(request_.poses, points=points.points, size=np.array(points.size), fps=np.array(30000 / 1001))
+    assert animate(request_, NullReport()).fps == "30000/1001"
+    assert probe(request_.output).fps == Fraction(30000, 1001)
+
+
+def test_a_gif_is_not_faster_than_players(request_: AnimateRequest) -> None:
+    save_track(request_.poses, track(60, Fraction(60)), True)
+    request = replace(request_, output=request_.output.with_suffix(".GIF"))
+    summary = animate(request, NullReport())
+    with Image.open(request.output) as gif:
+        frames = getattr(gif, "n_frames", 1)
+        delays = set()
+        for index in range(frames):
+            gif.seek(index)
+            delays.add(gif.info["duration"])
+    assert (summary.fps, summary.frames, frames, delays) == ("50/1", 50, 50, {20})
 
 
 def test_pose_beside_the_reference_is_found_and_counts(request_: AnimateRequest) -> None:

@@ -1,6 +1,7 @@
 """The data set on disk: same bytes for the same seed, whatever the workers and interruptions."""
 
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from engines.core.manifest import read_manifest
 from engines.core.report import NullReport
 from engines.prepare import synthetic
 from engines.prepare.motion import HELD_OUT_MOTIONS
-from engines.prepare.synthetic import SyntheticRequest, prepare_synthetic, split_of
+from engines.prepare.synthetic import SyntheticRequest, prepare_synthetic, specs, split_of
 
 pytestmark = pytest.mark.usefixtures("assets")
 
@@ -67,6 +68,12 @@ def test_splits_share_neither_identities_nor_motion(made: SyntheticRequest) -> N
     assert not {c.identity for c in train} & {c.identity for c in held}
     assert not {c.motion for c in train} & {c.motion for c in held}
     assert {c.motion for c in held} <= set(HELD_OUT_MOTIONS)
+
+
+def test_a_person_keeps_the_split_when_the_set_grows() -> None:
+    sets = [[spec.split for spec in specs(SyntheticRequest(Path("x"), n, 1, (64, 64), 0, 1, Fraction(12)))] for n in range(1, 8)]
+    assert all(later[: len(earlier)] == earlier for earlier, later in itertools.pairwise(sets))
+    assert sets[2] == ["train", "val", "test"]
 
 
 def test_splits_are_drawn_one_identity_at_a_time() -> None:

@@ -115,6 +115,15 @@ def test_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert provider_names(["cuda", "cpu"]) == ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
+def test_a_provider_that_does_not_start_is_an_error_and_not_silently_the_cpu(tiny: Tiny, capfd: pytest.CaptureFixture[str]) -> None:
+    if "CUDAExecutionProvider" not in module.onnxruntime.get_available_providers() or Path("/dev/nvidia0").exists():
+        pytest.skip("needs an onnxruntime with CUDA on a machine without")
+    with pytest.raises(ScdError, match="could not start cuda on this machine; use --providers cuda,cpu"):
+        open_session(tiny[0] / "target.onnx", ("cuda",))
+    assert open_session(tiny[0] / "target.onnx", ("cuda", "cpu")).device == "cpu"
+    assert capfd.readouterr().err == ""
+
+
 def test_a_graph_that_is_no_graph_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"not a graph")
     with pytest.raises(ScdError, match=r"cannot load the graph .*bad\.onnx") as caught:

@@ -12,13 +12,16 @@ torch = pytest.importorskip("torch")
 from engines.core.errors import ScdError  # noqa: E402
 from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
+from engines.media.compare import psnr  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.model.checkpoint import under  # noqa: E402
+from engines.train.frames import load_clips  # noqa: E402
 from engines.train.latents import channel_weights  # noqa: E402
-from engines.train.loop import rate_scale  # noqa: E402
+from engines.train.loop import Log, rate_scale  # noqa: E402
 from engines.train.recipe import AutoencoderRecipe, Optim, ScdRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.scd import fresh_model  # noqa: E402
+from engines.train.validation import Validation  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
 from tests.train.tiny_data import write_data  # noqa: E402
 
@@ -128,6 +131,41 @@ def test_video_stage_trains_motion_modules_and_nothing_else(own_steps: int, data
 def test_a_run_folder_is_not_overwritten(data: Path, autoencoder: Path) -> None:
     with pytest.raises(ScdError, match="--resume"):
         run("autoencoder", SMALL + steps(4), autoencoder, data)
+
+
+def test_clips_that_are_too_short_are_named(data: Path, autoencoder: Path, tmp_path: Path) -> None:
+    settings = [*scd_settings(autoencoder, 1), "batching.targets=6", "batching.consecutive=true"]
+    with pytest.raises(ScdError, match="needs clips of 6 frames, and the longest has 5"):
+        run("scd-i", settings, tmp_path / "run", data)
+
+
+def test_a_half_written_line_of_the_log_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 10, "loss": 1.0}\n{"step": 20, "loss": 0.9}\n{"step": 30, "lo')
+    Log(path, 10)
+    assert path.read_text() == '{"step": 10, "loss": 1.0}\n'
+
+
+def test_resume_without_a_checkpoint_says_that_it_starts_anew(data: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Notes(NullReport):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    train(RECIPES / "autoencoder.toml", SMALL + steps(1), tmp_path / "run", data, True, Notes())
+    assert any("no checkpoint in" in text for text in said)
+
+
+def test_validation_leaves_the_reference_itself_out(data: Path) -> None:
+    """Of five frames all five are targets; frame 0 is the reference, where a copy would have no error at all."""
+    settings = [*SMALL_SCD, "batching.targets=5", "batching.consecutive=true", "batching.references=1"]
+    recipe = parse(ScdRecipe, read_toml(RECIPES / "scd-i.toml", settings), "scd-i")
+    validation = Validation(recipe, tiny_autoencoder(), load_clips(data, "val", (32, 64)), data)
+    copied = np.repeat(validation.references, 5, axis=0)
+    assert validation.mean_psnr(copied) == pytest.approx(
+        np.mean([psnr(a, b) for a, b in zip(copied[1:5], validation.truth[1:5], strict=True)])
+    )
 
 
 def test_a_nan_stops_the_run_and_names_the_step(data: Path, tmp_path: Path) -> None:
