@@ -1,6 +1,6 @@
 """`just bench`: wall time and peak memory of start-up and of the main job, each measured in a process of its own.
 
-    python tests/bench.py [--model mini|FOLDER] [--checkpoint RUN] [--quick]
+    python tests/bench.py [--model mini|FOLDER] [--quick]
 
 Figures of one run belong together: ratios are taken between children started one after the other on the same machine. Peak memory is
 the child's largest resident set (getrusage), so imports and model are in it. `--quick` runs fewer steps, to try the bench out.
@@ -16,6 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +96,19 @@ def animate(folder: Path, **options: Any) -> tuple[Measured, dict[str, Any]]:
     return done, json.loads(done.out)
 
 
-def bench_examples(folder: Path, model: str, checkpoint: str | None, quick: dict[str, int]) -> None:
-    """The default run on examples/, and the same run in torch eager."""
+def bench_examples(folder: Path, model: str, quick: dict[str, int]) -> None:
+    """The default run on examples/, and the same run in torch eager, on the weights that lie in the bundle."""
+    from engines.core.bundle import resolve_model
+
     done, said = animate(folder, model=model, **quick)
     what = f"examples/: {said['frames']} frames, {said['steps']} steps"
     show(what, f"{done.seconds:.1f} s", f"<= {LIMITS['seconds']:.0f} s", done.seconds <= LIMITS["seconds"])
     show("  peak memory", f"{done.megabytes:.0f} MB", f"<= {LIMITS['memory']:.0f} MB", done.megabytes <= LIMITS["memory"])
     print(f"  seconds by stage: {said['seconds']}")
-    if checkpoint is None:
-        print("  torch eager is left out: give --checkpoint, the run folder that the bundle was exported from")
+    if find_spec("torch") is None:
+        print("  torch eager is left out: torch is not installed")
         return
-    eager, twin = animate(folder, model=model, checkpoint=checkpoint, **quick)
+    eager, twin = animate(folder, model=model, checkpoint=str(resolve_model(model)), **quick)
     ratio = said["seconds"]["denoise"] / twin["seconds"]["denoise"]
     print(f"  torch eager: {eager.seconds:.1f} s, {eager.megabytes:.0f} MB, by stage: {twin['seconds']}")
     whole = done.seconds / eager.seconds
@@ -150,14 +153,13 @@ def bench_length(folder: Path, model: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini", help="a shipped model or the folder of a bundle")
-    parser.add_argument("--checkpoint", help="run folder of scd train: also times the same model in torch eager")
     parser.add_argument("--quick", action="store_true", help="2 steps instead of the model's")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     print(f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     bench_start_up()
     with tempfile.TemporaryDirectory(prefix="scd-bench-") as folder:
-        bench_examples(Path(folder), options.model, options.checkpoint, {"steps": 2} if options.quick else {})
+        bench_examples(Path(folder), options.model, {"steps": 2} if options.quick else {})
         bench_length(Path(folder), options.model)
 
 
