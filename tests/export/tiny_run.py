@@ -14,6 +14,9 @@ SCHEDULE = NoiseSchedule(train_timesteps=1000, beta_start=0.00085, beta_end=0.01
 def save_run(run: Path, motion: bool) -> Path:
     model, autoencoder = tiny_scd(motion), tiny_autoencoder()
     recipe = {
+        "data": "/somewhere/data",
+        "autoencoder": "/somewhere/runs/autoencoder",
+        "initial": "",
         "model": asdict(model.spec),
         "schedule": asdict(SCHEDULE),
         "sampling": asdict(Sampling(steps=3, guidance=1.0, shared_noise=0.5, window=4, overlap=2)),
