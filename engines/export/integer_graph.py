@@ -9,17 +9,9 @@ from collections import Counter
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, helper
 
+from engines.export.weights import rewrite
+
 SUFFIX = "_quantized"  # onnxruntime's, of the tensors it makes
-
-
-def set_graph(graph: GraphProto, nodes: list[NodeProto], initializers: list[TensorProto] | None = None) -> None:
-    """Replace the nodes, which may be the graph's own, and the constants where they are given."""
-    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
-    if initializers is not None:
-        del graph.initializer[:]
-        graph.initializer.extend(initializers)
 
 
 def round_at_load(int8: onnx.ModelProto, original: onnx.ModelProto) -> None:
@@ -41,7 +33,7 @@ def round_at_load(int8: onnx.ModelProto, original: onnx.ModelProto) -> None:
             before.append(helper.make_node("QuantizeLinear", [name, *scale], [tensor.name], f"{name}.round", axis=axes[tensor.name]))
         else:
             kept.append(tensor)
-    set_graph(int8.graph, [*before, *int8.graph.node], kept)
+    rewrite(int8.graph, [*before, *int8.graph.node], kept)
 
 
 def integer_linear(model: onnx.ModelProto) -> None:
@@ -59,7 +51,7 @@ def integer_linear(model: onnx.ModelProto) -> None:
             nodes.append(helper.make_node("MatMulIntegerToFloat", inputs, [result], node.name, domain="com.microsoft"))
         elif node.output[0] not in gone:
             nodes.append(node)
-    set_graph(graph, without_unread(nodes, graph))
+    rewrite(graph, without_unread(nodes, graph))
 
 
 def bias_additions(graph: GraphProto) -> dict[str, tuple[str, str]]:

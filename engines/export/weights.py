@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 SMALL = 256  # elements; smaller constants stay in the graph, in float32
@@ -81,6 +81,15 @@ def moved(tensor: TensorProto, file: WeightFile) -> tuple[TensorProto, list[Node
     return stored, nodes
 
 
+def rewrite(graph: GraphProto, nodes: list[NodeProto], initializers: list[TensorProto] | None = None) -> None:
+    """Replace a graph's nodes, and its constants where they are given; both may hold some of the graph's own."""
+    del graph.node[:]
+    graph.node.extend(nodes)
+    if initializers is not None:
+        del graph.initializer[:]
+        graph.initializer.extend(initializers)
+
+
 def move_weights(model: onnx.ModelProto, file: WeightFile) -> None:
     """Make every large float32 initialiser that the file holds a reference into it."""
     kept, before = [], []
@@ -92,10 +101,7 @@ def move_weights(model: onnx.ModelProto, file: WeightFile) -> None:
         else:
             kept.append(found[0])
             before += found[1]
-    nodes = [*before, *model.graph.node]
-    del model.graph.initializer[:], model.graph.node[:]
-    model.graph.initializer.extend(kept)
-    model.graph.node.extend(nodes)
+    rewrite(model.graph, [*before, *model.graph.node], kept)
     del model.graph.value_info[:]  # the old shapes would be checked against names that are no longer initialisers
     for node in model.graph.node:
         del node.metadata_props[:]

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+MOST_FPS = 1000  # that a file may claim
 LARGEST = 1001  # of the denominators of broadcast rates
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from engines.core.errors import ScdError, UsageError
 from engines.media.output import atomic
+from engines.media.resample import MOST_FPS
 
 Picture = NDArray[np.uint8]
 FORMATS = (".mp4", ".webm", ".gif", ".png")
@@ -24,7 +25,6 @@ CODECS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     ".webm": ("libvpx-vp9", {"crf": "24", "b:v": "0", "cpu-used": "4"}, {}),
 }
 GIF_MOST = Fraction(50)  # frames a second: players slow a delay below two hundredths of a second down
-MOST = Fraction(1000)
 BT709 = 1  # the code of BT.709 in matrix, primaries and transfer fields alike
 LIMITED_RANGE = 1
 
@@ -130,7 +130,7 @@ def check_format(path: Path) -> None:
 
 def most_fps(path: Path) -> Fraction:
     """The highest frame rate that the format of an output can hold."""
-    return GIF_MOST if path.suffix.lower() == ".gif" else MOST
+    return GIF_MOST if path.suffix.lower() == ".gif" else Fraction(MOST_FPS)
 
 
 def open_sink(path: Path, fps: Fraction, size: tuple[int, int]) -> Sink:

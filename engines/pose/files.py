@@ -16,11 +16,11 @@ from engines.core.errors import ScdError
 from engines.core.keypoints import COUNT, FACE, LEFT_HAND, OPENPOSE_FROM_COCO, RIGHT_HAND, PoseTrack
 from engines.media.images import need_file
 from engines.media.output import atomic
+from engines.media.resample import MOST_FPS
 
 Points = NDArray[np.float32]
 ZIP = b"PK\x03\x04"  # how a .npz begins
 ABSURD = 20  # picture sizes
-MOST_FPS = 1000
 BROKEN = (
     KeyError, ValueError, TypeError, AttributeError, IndexError, ZeroDivisionError, OverflowError, EOFError, OSError, NotImplementedError,
     RuntimeError, zipfile.BadZipFile, zlib.error,

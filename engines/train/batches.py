@@ -87,18 +87,16 @@ def shifted_timesteps(rng: np.random.Generator, count: int, shift: float, total:
 
 
 class Batches:
-    """Makes the batch of a step from (seed, step) alone; each pass over the clips is a fresh permutation."""
+    """Makes the batch of a step from (seed, step) alone; each pass over the clips, which have `needed_frames`, is a fresh permutation."""
 
     def __init__(self, recipe: ScdRecipe, clips: list[TrainingClip], latents: list[NDArray[np.float16]], autoencoder: Autoencoder) -> None:
-        least = needed_frames(recipe.batching)
-        enough = [i for i, c in enumerate(clips) if c.clip.frames >= least]
-        self.recipe, self.clips, self.latents, self.usable, self.autoencoder = recipe, clips, latents, enough, autoencoder
+        self.recipe, self.clips, self.latents, self.autoencoder = recipe, clips, latents, autoencoder
 
     def chosen_clips(self, step: int) -> list[int]:
         """Clip numbers of a step: step after step walks through a permutation that depends on the seed and the pass alone."""
-        count, total = self.recipe.batching.references, len(self.usable)
+        count, total = self.recipe.batching.references, len(self.clips)
         positions = range(step * count, (step + 1) * count)
-        return [self.usable[np.random.default_rng([self.recipe.seed, 7, p // total]).permutation(total)[p % total]] for p in positions]
+        return [int(np.random.default_rng([self.recipe.seed, 7, p // total]).permutation(total)[p % total]) for p in positions]
 
     def view(self, rng: np.random.Generator, clip: TrainingClip, frames: list[int]) -> View:
         augmentation = self.recipe.augmentation
