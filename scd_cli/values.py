@@ -52,6 +52,15 @@ def parse_list(text: str) -> tuple[str, ...]:
     return names
 
 
+def parse_counts(text: str) -> tuple[int, int, int]:
+    """`1,16,24` -> (1, 16, 24): least, usual and most. One number stands for all three."""
+    parts = text.split(",")
+    if len(parts) not in (1, 3) or not all(part.isdecimal() and int(part) for part in parts):
+        raise typer.BadParameter(f"{text} is not three counts; write least, usual and most, for example 1,16,24")
+    least, usual, most = (int(part) for part in (parts * 3)[:3])
+    return least, usual, most
+
+
 def default_output(reference: Path, driver: Path) -> Path:
     """Where a clip goes without -o: the working directory, named after both inputs."""
     return Path(f"{reference.stem}-{driver.stem}.mp4")

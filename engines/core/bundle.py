@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from engines.core.sites import Site
 
 SCHEMA_VERSION = 1
 FACTS = "bundle.json"
+FLAVOURS = ("ort-cpu", "ort-cuda", "trt", "trt-rtx")  # what graphs are made for; every bundle has the first
 GRAPHS = ("encoder", "pose", "reference", "target", "decoder")
 DEFAULT_MODEL = "mini"
 SHIPPED = Path(__file__).parents[1] / "bundles"
@@ -57,7 +58,10 @@ class SiteSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleFacts:
-    """bundle.json. `files`: sha256 of every other file; `parity`: measured errors of each graph against torch."""
+    """bundle.json. `files`: sha256 of every other file; `parity`: measured errors of each graph against torch.
+
+    `graphs` are those of `flavour` ort-cpu, `flavours` has the same graphs made for others, by flavour and name.
+    """
 
     schema_version: int
     name: str
@@ -74,6 +78,7 @@ class BundleFacts:
     parity: dict[str, Any]
     provenance: dict[str, Any]
     licence: str
+    flavours: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,17 @@ class Bundle:
     folder: Path
     facts: BundleFacts
 
-    def graph_path(self, name: str) -> Path:
-        return self.folder / str(self.facts.graphs[name]["file"])
+    def graph_path(self, name: str, flavour: str = FLAVOURS[0]) -> Path:
+        return self.folder / str(self.graphs(flavour)[name]["file"])
+
+    def graphs(self, flavour: str) -> dict[str, Any]:
+        """What bundle.json says of each graph of a flavour. ScdError when the bundle was made without it."""
+        if flavour == self.facts.flavour:
+            return self.facts.graphs
+        if flavour not in self.facts.flavours:
+            have = ", ".join([self.facts.flavour, *self.facts.flavours])
+            raise ScdError(f"the bundle {self.folder} was made for {have}, not for {flavour}", f"export it with --flavour {flavour}")
+        return dict(self.facts.flavours[flavour])
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -1,4 +1,6 @@
-"""Classifier-free guidance over a stack of conditions. numpy only."""
+"""Classifier-free guidance over a stack of conditions, and the steps it is limited to. numpy only."""
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,3 +20,17 @@ def guide(predictions: Latents, guidance: float) -> Latents:
         return first
     mixed: Latents = predictions[1] + np.float32(guidance) * (predictions[0] - predictions[1])
     return mixed
+
+
+def guided_at(number: int, steps: int, until: float) -> bool:
+    """Whether step `number` (1 .. steps) is guided if the first `until` (0 to 1) of all steps are: 0 guides none, 1 all.
+
+    Kynkäänniemi et al. 2024 limit guidance to an interval of noise levels; this one is open towards pure noise, and what it saves are the
+    low levels, where guidance does next to nothing. As many steps are guided as come nearest to the share, halves counting as one.
+    ValueError outside these ranges.
+    """
+    if not 1 <= number <= steps:
+        raise ValueError(f"step {number} must lie in 1 .. {steps}")
+    if not 0 <= until <= 1:
+        raise ValueError(f"guidance until {until} must lie in 0 .. 1")
+    return number <= math.floor(until * steps + 0.5 + 1e-9)  # 1e-9: 0.29 * 50 is a little less than 14.5

@@ -1,6 +1,7 @@
-"""DDIM sampling (Song et al. 2021, eta = 0) over any predictor; the loop is here, in one screen. numpy only."""
+"""DDIM sampling (Song et al. 2021, eta = 0) over any predictor, and the path of steps that all samplers take. numpy only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,30 @@ from engines.core.schedule import NoiseSchedule, PredictionType
 
 Latents = NDArray[np.float32]
 Predict = Callable[[Latents, int], Latents]
+OnStep = Callable[[int], None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Step `number` (from 1): the network is asked at `timestep`, where a_t = `alpha` (0 to below 1), and it ends at a_t = `following`."""
+
+    number: int
+    timestep: int
+    alpha: float
+    following: float
+
+
+def path(schedule: NoiseSchedule, steps: int, on_step: OnStep) -> Iterator[Step]:
+    """The `steps` steps (1 to schedule.train_timesteps) from the schedule's end to a_t = 1, `following` of the last.
+
+    `on_step(number)` is called once the step is done, which is when the next one is asked for.
+    """
+    alphas, timesteps = schedule.alphas_cumprod(), schedule.timesteps(steps)
+    ends = [*alphas[timesteps[1:]], 1.0]
+    for number, (timestep, following) in enumerate(zip(timesteps, ends, strict=True), 1):
+        yield Step(number, int(timestep), float(alphas[timestep]), float(following))
+        if on_step is not None:
+            on_step(number)
 
 
 def clean_and_noise(latents: Latents, prediction: Latents, alpha: float, kind: PredictionType) -> tuple[Latents, Latents]:
@@ -41,22 +66,21 @@ def frame_noise(shape: tuple[int, int, int], frames: int, seed: int, shared: flo
     return out
 
 
-def ddim_sample(
-    predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: Callable[[int], None] | None = None
-) -> Latents:
+def ddim_frames(latents: Latents, prediction: Latents, step: Step, kind: PredictionType) -> None:
+    """One DDIM step of latents (frames, ...), in their place."""
+    for frame, predicted in zip(latents, prediction, strict=True):
+        frame[...] = ddim_step(frame, predicted, step.alpha, step.following, kind)
+
+
+def ddim_sample(predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: OnStep = None, seed: int = 0) -> Latents:
     """Latents from noise (frames, ...) in `steps` steps. `predict(latents, timestep)`; `on_step(number)` after each step, from 1.
 
-    Frame by frame in place: a long clip costs its latents and one prediction, not a copy for every term of the formula.
+    Frame by frame in place: a long clip costs its latents and one prediction, not a copy for every term of the formula. The prediction
+    has no name here, so that it is gone before the next one is made. `seed` is for samplers that draw noise: DDIM draws none.
+    ValueError where an epsilon prediction would start from pure noise (a_t = 0).
     """
-    alphas = schedule.alphas_cumprod()
-    timesteps = schedule.timesteps(steps)
     latents = noise.astype(np.float32)
     del noise  # the caller's may be the only other copy
-    for number, timestep in enumerate(timesteps, 1):
-        following = alphas[timesteps[number]] if number < steps else 1.0
-        prediction = predict(latents, int(timestep))
-        for frame, predicted in zip(latents, prediction, strict=True):
-            frame[...] = ddim_step(frame, predicted, float(alphas[timestep]), float(following), schedule.prediction_type)
-        if on_step is not None:
-            on_step(number)
+    for step in path(schedule, steps, on_step):
+        ddim_frames(latents, predict(latents, step.timestep), step, schedule.prediction_type)
     return latents

@@ -1,7 +1,9 @@
 """What a model is made of: the numbers that the torch modules, the exporter and the run time agree on. stdlib only."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from engines.core.errors import ScdError
 from engines.core.sites import Site
 
 
@@ -16,8 +18,20 @@ class AutoencoderSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextSpec:
+    """The text embedding that cross-attention layers look at, (1, tokens, channels): always the empty prompt's."""
+
+    tokens: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UNetSpec:
-    """Denoising UNet of Stable Diffusion's shape. `attention[i]`: level i has transformer blocks (the middle always does)."""
+    """Denoising UNet of Stable Diffusion's shape. `attention[i]`: level i has transformer blocks (the middle always does).
+
+    Heads are `head_size` wide, or, with `heads` above 0, as many at every level as Stable Diffusion 1.5's 8. `text` adds
+    cross-attention. The two have defaults because bundles of before know neither.
+    """
 
     latent_channels: int
     channels: tuple[int, ...]
@@ -26,28 +40,46 @@ class UNetSpec:
     head_size: int
     feed_forward_ratio: int
     groups: int
+    heads: int = 0
+    text: TextSpec | None = None
+
+    def heads_of(self, width: int) -> int:
+        return self.heads or width // self.head_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoseEncoderSpec:
     """Pose picture (3, H, W) -> features (width of the UNet's first level, H/8, W/8). Three strided stages.
 
+    Layout "mini" folds the first stage into channels and has three widths; "controlnet" is the full-size one, two convolutions a
+    stage and four widths (16, 32, 96, 256), laid out as diffusers' ControlNetConditioningEmbedding.
     `position_frequencies` n > 0 appends 4n Fourier features of the place in the picture, so that attention can ask "what was here
     in the reference": a small model trained from nothing has no other sense of place.
     """
 
-    channels: tuple[int, int, int]
+    channels: tuple[int, ...]
     position_frequencies: int
+    layout: Literal["mini", "controlnet"] = "mini"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionSpec:
-    """Temporal attention after every spatial layer of these levels, as AnimateDiff's; `max_frames`: length of the position table."""
+    """Temporal attention after every spatial layer of these levels, as AnimateDiff's; `max_frames`: length of the position table.
+
+    Layout "mini" has one attention a module and learnt positions; "animatediff" is diffusers' MotionAdapter: two attentions, fixed
+    sinusoidal positions. `middle`: the middle block has a module too (v2 has one, v1 and v3 have none). `heads` as in UNetSpec.
+    """
 
     levels: tuple[int, ...]
     max_frames: int
     head_size: int
     feed_forward_ratio: int
+    layout: Literal["mini", "animatediff"] = "mini"
+    middle: bool = True
+    heads: int = 0
+
+    def heads_of(self, width: int) -> int:
+        return self.heads or width // self.head_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +117,9 @@ def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:
     """
     unet, (columns, rows) = spec.unet, spec.latent_size
     last = len(unet.channels) - 1
+    if columns % (1 << last) or rows % (1 << last):
+        step = spec.downscale << last
+        raise ScdError(f"this model cannot make pictures of {spec.size[0]}x{spec.size[1]}", f"use sides that are multiples of {step}")
 
     def site(name: str, level: int) -> Site:
         return Site(name, (columns >> level) * (rows >> level), unet.channels[level])

@@ -4,23 +4,22 @@ f frames, c conditions, C latent channels, h w latent rows and columns, D pose f
 """
 
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 
-import onnx
+import onnx_ir as ir
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
 from engines.core.sites import kv_names
 from engines.core.specs import ModelSpec
+from engines.export.exportable import Dialect, exportable
 from engines.model.autoencoder import Autoencoder
-from engines.model.layers import GEGLU, FeedForward
 from engines.model.scd import SCD, repeat_kv
+from engines.model.stable_vae import StableVae
 
-OPSET = 20  # the newest that onnxruntime's CPU provider runs without falling back to slow kernels
+Codec = Autoencoder | StableVae
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Graph:
 
 
 class Encoder(nn.Module):
-    def __init__(self, autoencoder: Autoencoder) -> None:
+    def __init__(self, autoencoder: Codec) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
@@ -44,7 +43,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, autoencoder: Autoencoder) -> None:
+    def __init__(self, autoencoder: Codec) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
@@ -65,11 +64,11 @@ class Reference(nn.Module):
 
 
 class Target(nn.Module):
-    """Noisy latents of f frames under c conditions -> prediction (c, f, C, h, w)."""
+    """Noisy latents of f frames under c conditions -> prediction (c, f, C, h, w). Without `motion` no frame sees another."""
 
-    def __init__(self, model: SCD) -> None:
+    def __init__(self, model: SCD, motion: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.motion = model, motion
 
     def forward(self, latents: Tensor, timestep: Tensor, pose_features: Tensor, kv: Sequence[Tensor]) -> Tensor:
         conditions, frames = kv[0].shape[0], latents.shape[0]
@@ -78,37 +77,27 @@ class Target(nn.Module):
             return x[None].expand(conditions, -1, -1, -1, -1).flatten(0, 1)
 
         reference = repeat_kv(list(zip(kv[0::2], kv[1::2], strict=True)), frames)
-        clips = conditions if self.model.spec.motion else 0
+        clips = conditions if self.motion else 0
         out = self.model.target(per_condition(latents), timestep, per_condition(pose_features), reference, clips)
         return out.unflatten(0, (conditions, frames))
 
 
-class SplitGEGLU(nn.Module):
-    """A GEGLU whose value and gate are linear layers of their own: onnxruntime's Split copies what torch's chunk only views."""
-
-    def __init__(self, whole: GEGLU) -> None:
-        super().__init__()
-        shape = whole.proj.in_features, whole.proj.out_features // 2
-        self.value, self.gate = nn.Linear(*shape), nn.Linear(*shape)
-        halves = whole.proj.weight.detach().chunk(2), whole.proj.bias.detach().chunk(2)
-        for half, weight, bias in zip((self.value, self.gate), *halves, strict=True):
-            half.load_state_dict({"weight": weight, "bias": bias})
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.value(hidden) * F.gelu(self.gate(hidden))
+def longest(spec: ModelSpec) -> int:
+    """Frames that a target graph takes at most."""
+    return spec.motion.max_frames if spec.motion else 64
 
 
-def with_split_gates(module: nn.Module) -> nn.Module:
-    """A copy of the module, every GEGLU of it split."""
-    out = deepcopy(module)
-    for part in out.modules():
-        if isinstance(part, FeedForward):
-            part.net[0] = SplitGEGLU(cast(GEGLU, part.net[0]))
-    return out
+def target_graphs(model: SCD, example: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> list[Graph]:
+    """The target, and where motion modules were put into a finished image model (AnimateDiff), both: `target` is the image model."""
+    motion = model.spec.motion
+    first = Graph("target", Target(model, motion is not None), example, ["prediction"], dynamic)
+    if motion is None or motion.layout != "animatediff":
+        return [first]
+    return [replace(first, module=Target(model, False)), replace(first, name="target_video", module=Target(model, True))]
 
 
-def bundle_graphs(model: SCD, autoencoder: Autoencoder) -> list[Graph]:
-    """The five graphs, in the order in which a clip uses them. Examples are random (seeded)."""
+def bundle_graphs(model: SCD, autoencoder: Codec) -> list[Graph]:
+    """The graphs of a bundle, in the order in which a clip uses them. Examples are random (seeded)."""
     spec, random = model.spec, torch.Generator().manual_seed(0)
     (width, height), (columns, rows) = spec.size, spec.latent_size
     channels, features = spec.unet.latent_channels, spec.unet.channels[0]
@@ -125,30 +114,34 @@ def bundle_graphs(model: SCD, autoencoder: Autoencoder) -> list[Graph]:
     }
     pose = torch.rand(3, 3, height, width, generator=random)
     reference = {"ref_latents": normal(2, channels, rows, columns), "ref_pose_features": normal(2, features, rows, columns)}
+    frames = {"latents": {0: "frames"}, "pose_features": {0: "frames"}} | {k: {0: "conditions"} for k in names}
     return [
         Graph("encoder", Encoder(autoencoder), {"image": normal(3, 3, height, width).clamp(-1, 1)}, ["latents"], {"image": {0: "n"}}),
         Graph("pose", model.pose_encoder, {"pose": pose}, ["pose_features"], {"pose": {0: "frames"}}),
         Graph("reference", Reference(model), reference, names, {k: {0: "conditions"} for k in reference}),
-        Graph(
-            "target", Target(model), target | dict(zip(names, kv, strict=True)), ["prediction"],
-            {"latents": {0: "frames"}, "pose_features": {0: "frames"}} | {k: {0: "conditions"} for k in names},
-        ),
+        *target_graphs(model, target | dict(zip(names, kv, strict=True)), frames),
         Graph("decoder", Decoder(autoencoder), {"latents": normal(3, channels, rows, columns)}, ["image"], {"latents": {0: "n"}}),
-    ]  # fmt: skip
+    ]
 
 
-def export_graph(graph: Graph, spec: ModelSpec) -> onnx.ModelProto:
-    """Trace to ONNX, float32. Axes named alike share one symbol; frames run to the motion modules' table."""
-    top = spec.motion.max_frames if spec.motion else 64
-    limits = {"n": 64, "frames": top, "conditions": 4}
+def example_inputs(graph: Graph, dialect: Dialect) -> list[Tensor]:
+    """The timestep stays float32: float16 has no 999 different steps to spare."""
+    half = dialect.half
+    return [tensor.half() if half and name != "timestep" else tensor for name, tensor in graph.inputs.items()]
+
+
+def trace(graph: Graph, spec: ModelSpec, dialect: Dialect) -> ir.Model:
+    """Trace to ONNX. Axes named alike share one symbol; frames run to the motion modules' table."""
+    limits = {"n": 64, "frames": longest(spec), "conditions": 4}
     symbols = {name: Dim(name, min=1, max=limit) for name, limit in limits.items()}
     shapes: list[Any] = [{axis: symbols[n] for axis, n in graph.dynamic[k].items()} if k in graph.dynamic else None for k in graph.inputs]
-    arguments: list[Any] = list(graph.inputs.values())
-    if graph.name == "target":  # the K/V are one list argument of the module
-        arguments, shapes = [*arguments[:3], arguments[3:]], [*shapes[:3], shapes[3:]]
+    arguments: list[Any] = example_inputs(graph, dialect)
+    plain = [i for i, name in enumerate(graph.inputs) if not name.startswith("ref_k.") and not name.startswith("ref_v.")]
+    if len(plain) < len(arguments):  # the K/V are one list argument of the module, the last
+        arguments, shapes = [*arguments[: len(plain)], arguments[len(plain) :]], [*shapes[: len(plain)], shapes[len(plain) :]]
     program = torch.onnx.export(
-        with_split_gates(graph.module).eval(), tuple(arguments), input_names=list(graph.inputs), output_names=graph.outputs, dynamo=True,
-        dynamic_shapes=tuple(shapes), opset_version=OPSET, verbose=False,
+        exportable(graph.module, dialect), tuple(arguments), input_names=list(graph.inputs), output_names=graph.outputs, dynamo=True,
+        dynamic_shapes=tuple(shapes), opset_version=dialect.opset, verbose=False,
     )  # fmt: skip
     assert program is not None
-    return program.model_proto
+    return program.model

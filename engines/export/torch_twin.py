@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from engines.core.bundle import LatentSpec, WindowSpec
+from engines.core.errors import ScdError
 from engines.export.graphs import Graph, bundle_graphs
 from engines.generate.pipeline import Pipeline, PipelineSpec
 from engines.model.loading import SavedModel, load_model
@@ -14,11 +15,14 @@ def torch_sessions(graphs: list[Graph]) -> dict[str, TorchSession]:
     return {graph.name: TorchSession(graph.module, list(graph.inputs), graph.outputs) for graph in graphs}
 
 
-def saved_spec(saved: SavedModel) -> PipelineSpec:
-    """What the pipeline must know of a checkpoint's model."""
+def saved_spec(saved: SavedModel, frames: tuple[int, int, int] | None = None) -> PipelineSpec:
+    """What the pipeline must know of a checkpoint's model. `frames`: least, usual and most of a window, instead of the model's own."""
     spec, sampling = saved.model.spec, saved.sampling
     longest = spec.motion.max_frames if spec.motion else sampling.window
-    window = WindowSpec(min=1, max=longest, default=sampling.window, overlap=sampling.overlap)
+    least, usual, most = frames or (1, sampling.window, longest)
+    if spec.motion and most > longest:
+        raise ScdError(f"the motion modules see at most {longest} frames, not {most}", f"give --frames that end with {longest} or less")
+    window = WindowSpec(min=least, max=most, default=usual, overlap=min(sampling.overlap, usual // 4 if frames else usual - 1))
     latents = LatentSpec(channels=spec.unet.latent_channels, downscale=spec.downscale, scaling_factor=1.0)
     return PipelineSpec(spec.size, latents, window, saved.schedule, sampling.shared_noise)
 

@@ -9,12 +9,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
-from safetensors.numpy import save
+from onnx import GraphProto, NodeProto, TensorProto
+from safetensors.numpy import save_file
 
 SMALL = 256  # elements; smaller constants stay in the graph, in float32
 Array = NDArray[np.float16]
@@ -26,10 +28,9 @@ def digest(array: Array) -> str:
 
 @dataclass
 class WeightFile:
-    """The bytes of the file and where each tensor lies in them, by content."""
+    """Where each tensor lies in the file, by content."""
 
     filename: str
-    data: bytes
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def find(self, array: Array) -> tuple[int, int] | None:
@@ -37,48 +38,74 @@ class WeightFile:
         return self.places.get(digest(array))
 
 
-def weight_file(filename: str, tensors: Mapping[str, Array]) -> WeightFile:
-    """Lay out the tensors as a safetensors file. A tensor shorter than SMALL is written too, but graphs do not refer to it.
+def write_weights(path: Path, tensors: Mapping[str, Array]) -> WeightFile:
+    """Write the tensors as a safetensors file. A tensor shorter than SMALL is written too, but graphs do not refer to it.
 
-    The halves of a tensor are found as well: a gated linear layer is exported as two layers (graphs.SplitGEGLU).
+    The halves of a tensor are found as well: a gated linear layer is exported as two layers (exportable.SplitGEGLU).
     """
-    data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
-    header = int.from_bytes(data[:8], "little")
-    out = WeightFile(filename, data)
-    for name, entry in json.loads(data[8 : 8 + header]).items():
-        if name in tensors:
-            start, stop = (8 + header + offset for offset in entry["data_offsets"])
-            half, rows = (stop - start) // 2, len(tensors[name]) // 2
-            out.places[digest(tensors[name])] = (start, stop - start)
-            if len(tensors[name]) % 2 == 0:
-                out.places[digest(tensors[name][:rows])], out.places[digest(tensors[name][rows:])] = (start, half), (start + half, half)
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
+    path.chmod(0o644)  # safetensors writes for the owner alone
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(header))
+    out = WeightFile(path.name)
+    for name, array in tensors.items():
+        start, stop = (8 + header + offset for offset in entries[name]["data_offsets"])
+        half, rows = (stop - start) // 2, len(array) // 2
+        out.places[digest(array)] = (start, stop - start)
+        if len(array) % 2 == 0:
+            out.places[digest(array[:rows])], out.places[digest(array[rows:])] = (start, half), (start + half, half)
     return out
 
 
-def external(name: str, shape: tuple[int, ...], place: tuple[int, int], file: WeightFile) -> TensorProto:
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT16, dims=shape, data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", file.filename), ("offset", place[0]), ("length", place[1])):
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-def moved(tensor: TensorProto, file: WeightFile) -> tuple[TensorProto, list[NodeProto]] | None:
-    """The tensor as a reference into the file, and the nodes that give its old name back; None where the file does not hold it.
+def stored(value: ir.Value, file: WeightFile) -> tuple[ir.Value, bool] | None:
+    """A float16 value that reads the tensor from the file, and whether it lies there transposed; None where the file has it not.
 
     The exporter stores the weights of linear layers transposed; they are found the other way round and turned in the graph.
     """
-    array = numpy_helper.to_array(tensor).astype(np.float16)
+    tensor = value.const_value
+    if tensor is None or tensor.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16) or tensor.size < SMALL:
+        return None
+    array = tensor.numpy().astype(np.float16, copy=False)
     place, turned = file.find(array), False
     if place is None and array.ndim == 2:
         place, turned = file.find(array.T), True
     if place is None:
         return None
-    stored = external(f"{tensor.name}.stored", array.T.shape if turned else array.shape, place, file)
-    wide = f"{tensor.name}.wide" if turned else tensor.name
-    nodes = [helper.make_node("Cast", [stored.name], [wide], to=TensorProto.FLOAT, name=f"{tensor.name}.cast")]
+    shape, name = ir.Shape(array.T.shape if turned else array.shape), f"{value.name}.stored"
+    outside = ir.ExternalTensor(file.filename, place[0], place[1], ir.DataType.FLOAT16, shape=shape, name=name)
+    return ir.Value(name=name, shape=shape, type=ir.TensorType(ir.DataType.FLOAT16), const_value=outside), turned
+
+
+def restored(value: ir.Value, from_file: ir.Value, turned: bool) -> list[ir.Node]:
+    """Nodes that make of what the file holds what the graph used before; the last one's output takes the old name."""
+    nodes: list[ir.Node] = []
+    if value.dtype == ir.DataType.FLOAT:
+        nodes.append(ir.node("Cast", [from_file], {"to": ir.DataType.FLOAT}, name=f"{value.name}.cast"))
     if turned:
-        nodes.append(helper.make_node("Transpose", [wide], [tensor.name], perm=[1, 0], name=f"{tensor.name}.turn"))
-    return stored, nodes
+        nodes.append(ir.node("Transpose", [nodes[-1].outputs[0] if nodes else from_file], {"perm": [1, 0]}, name=f"{value.name}.turn"))
+    for node in nodes:
+        node.outputs[0].name = value.name if node is nodes[-1] else f"{value.name}.wide"
+    return nodes
+
+
+def move_weights(model: ir.Model, file: WeightFile) -> None:
+    """Make every large initialiser that the file holds a reference into it."""
+    graph, before = model.graph, list[ir.Node]()
+    for value in list(graph.initializers.values()):
+        found = stored(value, file)
+        if found is None:
+            continue
+        nodes = restored(value, *found)
+        ir.convenience.replace_all_uses_with(value, nodes[-1].outputs[0] if nodes else found[0])
+        del graph.initializers[value.name or ""]
+        graph.register_initializer(found[0])
+        before += nodes
+    if before:
+        graph.insert_before(graph[0], before)
+    for node in graph:
+        node.metadata_props.clear()
+        node.doc_string = None
 
 
 def rewrite(graph: GraphProto, nodes: list[NodeProto], initializers: list[TensorProto] | None = None) -> None:
@@ -90,19 +117,9 @@ def rewrite(graph: GraphProto, nodes: list[NodeProto], initializers: list[Tensor
         graph.initializer.extend(initializers)
 
 
-def move_weights(model: onnx.ModelProto, file: WeightFile) -> None:
-    """Make every large float32 initialiser that the file holds a reference into it."""
-    kept, before = [], []
-    for tensor in model.graph.initializer:
-        large = tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= SMALL
-        found = moved(tensor, file) if large else None
-        if found is None:
-            kept.append(tensor)
-        else:
-            kept.append(found[0])
-            before += found[1]
-    rewrite(model.graph, [*before, *model.graph.node], kept)
-    del model.graph.value_info[:]  # the old shapes would be checked against names that are no longer initialisers
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
+def save_graph(model: ir.Model, path: Path) -> onnx.ModelProto:
+    """Write a graph whose weights have been moved; returns it."""
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]  # the exporter's notes of inner shapes: names have changed, and readers infer them anew
+    onnx.save(proto, str(path))
+    return proto

@@ -18,7 +18,7 @@ from engines.core.bundle import Bundle, read_bundle, resolve_model, sha256
 from engines.core.errors import ScdError, UsageError
 from engines.core.report import Report
 from engines.generate.features import FeatureStore
-from engines.generate.pipeline import PICTURES_AT_ONCE, Pipeline, open_pipeline
+from engines.generate.pipeline import Pipeline, open_pipeline
 from engines.media.fit import Box, fit_and_pad, fit_box, unpad
 from engines.media.images import read_image
 from engines.media.output import check_output
@@ -207,10 +207,17 @@ def read_reference(job: Job, pipeline: Pipeline, guidance: float, seconds: dict[
     pose = np.zeros_like(job.canvas)
     if job.ref_pose is not None:
         pose = next(pose_pictures(job.ref_pose, [0], job.box, size))
+    with timed(seconds, "load"):
+        pipeline.load("encoder", "pose", "reference")
     with timed(seconds, "encode"):
         latents = pipeline.encode(job.canvas[None])
     with timed(seconds, "reference"):
-        pipeline.set_reference(pipeline.reference_kv(latents, pose[None], cfg.conditions(guidance)))
+        kv = pipeline.reference_kv(latents, pose[None], cfg.conditions(guidance))
+    pipeline.target = pipeline.target_for(len(job.indices))
+    with timed(seconds, "load"):
+        pipeline.drop("encoder", "reference")
+        pipeline.load(pipeline.target)
+    pipeline.set_reference(kv)
 
 
 def input_hashes(job: Job) -> dict[str, str]:
@@ -240,12 +247,12 @@ def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
     with timed(seconds, "load"):
         pipeline = open_pipeline(job.bundle, request.providers)
     with FeatureStore() as features:
-        render(job, pipeline, features, (steps, guidance), seconds, report)
+        device = render(job, pipeline, features, (steps, guidance), seconds, report)
     fps = f"{job.fps.numerator}/{job.fps.denominator}"
     pose = "none" if job.ref_pose is None else str(job.ref_pose.path)
     return AnimateSummary(
         str(request.output), len(job.indices), fps, size_in_file(job), facts.name, steps, guidance, request.seed, job.driver.kind, pose,
-        pipeline.device, inputs, seconds,
+        device, inputs, seconds,
     )  # fmt: skip
 
 
@@ -257,21 +264,27 @@ def size_in_file(job: Job) -> tuple[int, int]:
 
 def render(
     job: Job, pipeline: Pipeline, features: FeatureStore, sampling: tuple[int, float], seconds: dict[str, float], report: Report
-) -> None:
-    """Reference, pose features, denoising, decoding and writing."""
+) -> str:
+    """Reference, pose features, denoising, decoding and writing. Returns where the target graph computed."""
     (steps, guidance), request = sampling, job.request
     read_reference(job, pipeline, guidance, seconds)
     with timed(seconds, "pose"), report.stage("read poses", len(job.indices)) as bar:
         pictures = pose_pictures(job.driver, job.indices, job.box, job.bundle.facts.size)
-        for block in chunks(pictures, PICTURES_AT_ONCE):
+        for block in chunks(pictures, pipeline.pictures_at_once):
             features.append(pipeline.pose_features(block))
             bar.advance(len(block))
+    pipeline.drop("pose")
     plan = pipeline.plan(len(features))
     with timed(seconds, "denoise"), report.stage("denoise (windows x steps)", len(plan) * steps) as bar:
         latents = pipeline.denoise(features, steps, guidance, request.seed, lambda: bar.advance(1))
+    device = pipeline.device
+    with timed(seconds, "load"):
+        pipeline.drop(pipeline.target)
+        pipeline.load("decoder")
     writer = open_writer(request.output, job.fps, job.output_size, request.overwrite)
     with timed(seconds, "decode and write"), report.stage("decode and write", len(latents)) as bar, writer as sink:
         for picture in pipeline.decode(latents):
             sink.write(unpad(picture, job.box, job.output_size))
             bar.advance(1)
     pipeline.close()
+    return device

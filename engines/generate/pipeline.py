@@ -3,7 +3,7 @@
 It runs on any Session: onnxruntime from a bundle, or torch modules in the bench and in tests.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +19,8 @@ from engines.sessions.base import Session
 
 Pictures = NDArray[np.uint8]
 Latents = NDArray[np.float32]
-PICTURES_AT_ONCE = 4  # through the pose encoder or the decoder
+PICTURES_AT_ONCE = 4  # through the pose encoder or the decoder, of PIXELS_AT_ONCE at most
+PIXELS_AT_ONCE = 4 * 192 * 256
 
 
 class Features(Protocol):
@@ -57,16 +58,67 @@ def pictures_of(images: NDArray[np.float32]) -> Pictures:
     return scaled.round().astype(np.uint8).transpose(0, 2, 3, 1)
 
 
+class SessionPool(Mapping[str, Session]):
+    """Sessions by graph name, each opened when it is first asked for: reference and target need not be in memory at once."""
+
+    def __init__(self, names: Iterable[str], open_graph: Callable[[str], Session]) -> None:
+        self.names, self.open_graph = list(names), open_graph
+        self.opened: dict[str, Session] = {}
+
+    def __getitem__(self, name: str) -> Session:
+        if name not in self.names:
+            raise KeyError(name)
+        if name not in self.opened:
+            self.opened[name] = self.open_graph(name)
+        return self.opened[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Give back the memory of these, where they are open."""
+        for name in names:
+            if name in self.opened:
+                self.opened.pop(name).close()
+
+
 class Pipeline:
-    """`sessions` by graph name: encoder, pose, reference, target, decoder."""
+    """`sessions` by graph name: encoder, pose, reference, target (of models with AnimateDiff's motion modules: also target_video), decoder.
+
+    `target` is the name of the graph that denoises.
+    """
 
     def __init__(self, spec: PipelineSpec, sessions: Mapping[str, Session]) -> None:
         self.spec, self.sessions = spec, sessions
+        self.target = self.target_for(2)
+
+    def target_for(self, frames: int) -> str:
+        """The image graph for a single frame, where there are two."""
+        return "target_video" if frames > 1 and "target_video" in self.sessions else "target"
 
     @property
     def device(self) -> str:
         """Where the target graph computes."""
-        return self.sessions["target"].device
+        return self.sessions[self.target].device
+
+    def load(self, *names: str) -> None:
+        """Open these graphs now, to tell loading from working."""
+        for name in names:
+            self.sessions[name]
+
+    def drop(self, *names: str) -> None:
+        """Close these graphs if that gives memory back."""
+        if isinstance(self.sessions, SessionPool):
+            self.sessions.drop(names)
+
+    @property
+    def pictures_at_once(self) -> int:
+        """Pictures that encoders and decoder take together."""
+        width, height = self.spec.size
+        return max(1, min(PICTURES_AT_ONCE, PIXELS_AT_ONCE // (width * height)))
 
     def encode(self, pictures: Pictures) -> Latents:
         """uint8 (n, H, W, 3) at the model's size -> latents (n, C, h, w)."""
@@ -91,7 +143,7 @@ class Pipeline:
 
     def set_reference(self, kv: Mapping[str, NDArray[Any]]) -> None:
         """Pin the reference's K/V for all steps, windows and frames that follow."""
-        self.sessions["target"].pin(kv)
+        self.sessions[self.target].pin(kv)
 
     def plan(self, frames: int) -> list[Window]:
         return windows(frames, self.spec.window.default, self.spec.window.overlap)
@@ -115,23 +167,28 @@ class Pipeline:
     def predict(self, latents: Latents, timestep: int, features: NDArray[Any], guidance: float) -> Latents:
         """One guided prediction for a window: latents (f, C, h, w) -> (f, C, h, w)."""
         feeds = {"latents": latents, "timestep": np.array([timestep], np.float32), "pose_features": np.asarray(features, np.float32)}
-        return cfg.guide(self.sessions["target"].run(feeds)["prediction"], guidance)
+        return cfg.guide(self.sessions[self.target].run(feeds)["prediction"], guidance)
 
     def decode(self, latents: Latents) -> Iterator[Pictures]:
         """Pictures uint8 (H, W, 3), one after the other, decoded a few at a time."""
-        for start in range(0, len(latents), PICTURES_AT_ONCE):
-            yield from pictures_of(self.sessions["decoder"].run({"latents": latents[start : start + PICTURES_AT_ONCE]})["image"])
+        count = self.pictures_at_once
+        for start in range(0, len(latents), count):
+            yield from pictures_of(self.sessions["decoder"].run({"latents": latents[start : start + count]})["image"])
 
     def close(self) -> None:
+        if isinstance(self.sessions, SessionPool):
+            return self.sessions.drop(self.sessions)
         for session in self.sessions.values():
             session.close()
 
 
-def open_pipeline(bundle: Bundle, providers: Sequence[str]) -> Pipeline:
-    """The pipeline of a bundle on onnxruntime."""
+def open_pipeline(bundle: Bundle, providers: Sequence[str], flavour: str | None = None) -> Pipeline:
+    """The pipeline of a bundle on onnxruntime. `flavour` None takes the graphs made for the first provider."""
     from engines.sessions.onnxruntime_session import open_session
 
-    sessions = {name: open_session(bundle.graph_path(name), providers) for name in bundle.facts.graphs}
+    cuda = providers[0] == "cuda" and "ort-cuda" in bundle.facts.flavours
+    made_for = flavour or ("ort-cuda" if cuda else bundle.facts.flavour)
+    sessions = SessionPool(bundle.graphs(made_for), lambda name: open_session(bundle.graph_path(name, made_for), providers))
     return Pipeline(spec_of(bundle), sessions)
 
 

@@ -4,12 +4,16 @@ Shapes: B batch (conditions x frames), F frames, T tokens (rows x columns), C ch
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.core.specs import UNetSpec
+
 KeyValue = tuple[Tensor, Tensor]
+Attend = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 def timestep_features(timestep: Tensor, width: int) -> Tensor:
@@ -57,9 +61,10 @@ class Attention(nn.Module):
     place, the same limb of the reference. From independent ones the same loss takes about twice the steps (docs/decisions.md).
     """
 
-    def __init__(self, channels: int, head_size: int) -> None:
+    def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
-        self.heads = channels // head_size
+        self.heads = heads
+        self.attend: Attend = attend
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
         self.to_v = nn.Linear(channels, channels, bias=False)
@@ -75,15 +80,11 @@ class Attention(nn.Module):
         if reference is not None:
             key = torch.cat([reference[0].to(key.dtype), key], dim=1)
             value = torch.cat([reference[1].to(value.dtype), value], dim=1)
-        return self.to_out[0](attend(query, key, value, self.heads)), own
+        return self.to_out[0](self.attend(query, key, value, self.heads)), own
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Multi-head attention on (B, T, C) tensors; becomes onnxruntime's fused MultiHeadAttention node during an export for it."""
-    if torch.onnx.is_in_onnx_export():
-        from engines.model.fused_attention import multi_head_attention
-
-        return multi_head_attention(query, key, value, heads)
+    """Multi-head attention on (B, T, C) tensors. An export puts another of its kind in its place (engines/export/exportable.py)."""
     q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
@@ -109,65 +110,63 @@ class FeedForward(nn.Module):
         return self.net[2](self.net[0](hidden))
 
 
-class TransformerBlock(nn.Module):
-    def __init__(self, channels: int, head_size: int, ratio: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(channels)
-        self.attn1 = Attention(channels, head_size)
-        self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(channels, ratio)
+class CrossAttention(nn.Module):
+    """Attention to the empty prompt, named as diffusers' attn2."""
 
-    def forward(self, tokens: Tensor, reference: KeyValue | None) -> tuple[Tensor, KeyValue]:
+    def __init__(self, channels: int, text_channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attend: Attend = attend
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(text_channels, channels, bias=False)
+        self.to_v = nn.Linear(text_channels, channels, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def prompt_kv(self, prompt: Tensor) -> KeyValue:
+        return self.to_k(prompt), self.to_v(prompt)
+
+    def forward(self, hidden: Tensor, prompt: Tensor) -> Tensor:
+        """hidden (B, T, C), prompt (1, tokens, text channels) -> (B, T, C)."""
+        key, value = (x.expand(hidden.shape[0], -1, -1) for x in self.prompt_kv(prompt))
+        return self.to_out[0](self.attend(self.to_q(hidden), key, value, self.heads))
+
+
+class TransformerBlock(nn.Module):
+    """diffusers' BasicTransformerBlock: attn1 sees the reference, attn2 (with a text spec) the empty prompt."""
+
+    def __init__(self, channels: int, spec: UNetSpec) -> None:
+        super().__init__()
+        heads = spec.heads_of(channels)
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, heads)
+        self.has_text = spec.text is not None
+        if spec.text is not None:
+            self.norm2 = nn.LayerNorm(channels)
+            self.attn2 = CrossAttention(channels, spec.text.channels, heads)
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels, spec.feed_forward_ratio)
+
+    def forward(self, tokens: Tensor, reference: KeyValue | None, prompt: Tensor | None) -> tuple[Tensor, KeyValue]:
         attended, own = self.attn1(self.norm1(tokens), reference)
         tokens = tokens + attended
+        if self.has_text:
+            tokens = tokens + self.attn2(self.norm2(tokens), prompt)
         return tokens + self.ff(self.norm3(tokens)), own
 
 
 class SpatialTransformer(nn.Module):
     """diffusers' Transformer2DModel with one block; returns the K/V of its self-attention beside its output."""
 
-    def __init__(self, channels: int, head_size: int, ratio: int, groups: int) -> None:
+    def __init__(self, channels: int, spec: UNetSpec) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = nn.GroupNorm(spec.groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)
-        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, head_size, ratio)])
+        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, spec)])
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, hidden: Tensor, reference: KeyValue | None = None) -> tuple[Tensor, KeyValue]:
+    def forward(self, hidden: Tensor, reference: KeyValue | None = None, prompt: Tensor | None = None) -> tuple[Tensor, KeyValue]:
         rows, columns = hidden.shape[2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
-        tokens, own = self.transformer_blocks[0](tokens, reference)
+        tokens, own = self.transformer_blocks[0](tokens, reference, prompt)
         out = tokens.transpose(1, 2).unflatten(2, (rows, columns))
         return hidden + self.proj_out(out), own
-
-
-class MotionModule(nn.Module):
-    """Temporal self-attention over the frames at each place of the picture (AnimateDiff's motion module, one block).
-
-    Zero-initialised output: a fresh SCD-V equals its SCD-I frame by frame.
-    """
-
-    def __init__(self, channels: int, head_size: int, ratio: int, groups: int, max_frames: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
-        self.proj_in = nn.Linear(channels, channels)
-        self.position = nn.Parameter(0.02 * torch.randn(1, max_frames, channels))
-        self.norm1 = nn.LayerNorm(channels)
-        self.attn1 = Attention(channels, head_size)
-        self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(channels, ratio)
-        self.proj_out = nn.Linear(channels, channels)
-        nn.init.zeros_(self.proj_out.weight)
-        nn.init.zeros_(self.proj_out.bias)
-
-    def forward(self, hidden: Tensor, clips: int) -> Tensor:
-        """hidden (clips x F, C, H, W) -> the same shape."""
-        rows, columns = hidden.shape[2:]
-        # (clips*F, C, H, W) -> (clips*H*W, F, C)
-        places = self.norm(hidden).unflatten(0, (clips, -1)).permute(0, 3, 4, 1, 2).flatten(0, 2)
-        tokens = self.proj_in(places)
-        moved = self.norm1(tokens) + self.position[:, : tokens.shape[1]]
-        tokens = tokens + self.attn1(moved)[0]
-        tokens = tokens + self.ff(self.norm3(tokens))
-        out = self.proj_out(tokens).unflatten(0, (clips, rows, columns)).permute(0, 3, 4, 1, 2).flatten(0, 1)
-        return hidden + out

@@ -1,6 +1,7 @@
 """Models from checkpoints: built from the specs that the checkpoint carries, loaded strictly, frozen."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
 from engines.model.checkpoint import load_strict, under
 from engines.model.scd import SCD
+from engines.model.stable_vae import StableVae
+
+STABLE = "stable-diffusion"  # the `layout` of an autoencoder that is Stable Diffusion's
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class SavedModel:
     """All that a finished SCD model is: networks and how to sample them. `facts` is checkpoint.json."""
 
     model: SCD
-    autoencoder: Autoencoder
+    autoencoder: Autoencoder | StableVae
     schedule: NoiseSchedule
     sampling: Sampling
     facts: dict[str, Any]
@@ -42,12 +46,25 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     return build_autoencoder(found.facts["recipe"]["autoencoder"], found.weights(), found.folder)
 
 
-def load_model(folder: Path) -> SavedModel:
-    """The newest SCD checkpoint under a folder, with the autoencoder it was trained on."""
+def codec(spec: Mapping[str, Any], weights: dict[str, Tensor], where: Path) -> Autoencoder | StableVae:
+    """The autoencoder of an SCD checkpoint: this project's own, or Stable Diffusion's."""
+    if spec.get("layout") != STABLE:
+        return build_autoencoder(dict(spec), weights, where)
+    model = StableVae(spec["config"])
+    load_strict(model, weights, where)
+    return model.requires_grad_(False).eval()
+
+
+def load_model(folder: Path, size: tuple[int, int] | None = None) -> SavedModel:
+    """The newest SCD checkpoint under a folder, with the autoencoder it was trained on.
+
+    `size` (width, height) replaces the picture size it was trained at.
+    """
     found = checkpoints.need(folder, "scd", "--checkpoint")
     weights, recipe, where = found.weights(), found.facts["recipe"], str(found.folder)
-    model = SCD(parse(ModelSpec, recipe["model"], where))
+    spec = parse(ModelSpec, recipe["model"], where)
+    model = SCD(replace(spec, size=size or spec.size))
     load_strict(model, under("scd", weights), found.folder)
-    autoencoder = build_autoencoder(found.facts["autoencoder"], under("autoencoder", weights), found.folder)
+    autoencoder = codec(found.facts["autoencoder"], under("autoencoder", weights), found.folder)
     schedule, sampling = parse(NoiseSchedule, recipe["schedule"], where), parse(Sampling, recipe["sampling"], where)
     return SavedModel(model.requires_grad_(False).eval(), autoencoder, schedule, sampling, found.facts)

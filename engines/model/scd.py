@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from engines.core.specs import ModelSpec
 from engines.model.layers import KeyValue
-from engines.model.pose_encoder import PoseEncoder
+from engines.model.pose_encoder import pose_encoder
 from engines.model.unet import UNet
 
 
@@ -16,7 +16,7 @@ class SCD(nn.Module):
         super().__init__()
         self.spec = spec
         self.unet = UNet(spec)
-        self.pose_encoder = PoseEncoder(spec)
+        self.pose_encoder = pose_encoder(spec)
 
     def reference(self, ref_latents: Tensor, ref_pose_features: Tensor) -> list[KeyValue]:
         """The reference pass at timestep 0: latents (c, C, h, w) and pose features (c, D, h, w) -> K/V by site, (c, tokens, channels).

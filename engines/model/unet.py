@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.core.specs import ModelSpec, self_attention_sites
-from engines.model.layers import KeyValue, MotionModule, ResnetBlock, SpatialTransformer, TimestepEmbedding, timestep_features
+from engines.model.layers import KeyValue, ResnetBlock, SpatialTransformer, TimestepEmbedding, timestep_features
+from engines.model.motion import motion_modules
 
 
 class Sampler2d(nn.Module):
@@ -28,15 +29,11 @@ class Level(nn.Module):
 
     def __init__(self, spec: ModelSpec, level: int, inputs: Sequence[int], up: bool, resample: bool) -> None:
         super().__init__()
-        unet, motion = spec.unet, spec.motion
+        unet = spec.unet
         width = unet.channels[level]
         self.resnets = nn.ModuleList([ResnetBlock(c, width, unet.channels[0] * 4, unet.groups) for c in inputs])
-        self.attentions = nn.ModuleList(
-            [SpatialTransformer(width, unet.head_size, unet.feed_forward_ratio, unet.groups) for _ in inputs]
-            if unet.attention[level]
-            else []
-        )
-        self.motion_modules = nn.ModuleList(motion_modules(spec, level, len(inputs)) if motion else [])
+        self.attentions = nn.ModuleList([SpatialTransformer(width, unet) for _ in inputs] if unet.attention[level] else [])
+        self.motion_modules = nn.ModuleList(motion_modules(spec, level, len(inputs)))
         name = "upsamplers" if up else "downsamplers"
         self.add_module(name, nn.ModuleList([Sampler2d(width, up)] if resample else []))
 
@@ -53,23 +50,16 @@ class Level(nn.Module):
         return hidden
 
 
-def motion_modules(spec: ModelSpec, level: int, count: int) -> list[MotionModule]:
-    motion = spec.motion
-    if motion is None or level not in motion.levels:
-        return []
-    width = spec.unet.channels[level]
-    return [MotionModule(width, motion.head_size, motion.feed_forward_ratio, spec.unet.groups, motion.max_frames) for _ in range(count)]
-
-
 class Feed:
-    """Hands each site its reference K/V in site order and collects the K/V that the sites make."""
+    """Hands each site its reference K/V in site order, and the empty prompt, and collects the K/V that the sites make."""
 
-    def __init__(self, reference: Sequence[KeyValue] | None) -> None:
+    def __init__(self, reference: Sequence[KeyValue] | None, prompt: Tensor | None) -> None:
+        self.prompt = prompt
         self.reference: Iterator[KeyValue] | None = None if reference is None else iter(reference)
         self.collected: list[KeyValue] = []
 
     def through(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        hidden, own = block(hidden, None if self.reference is None else next(self.reference))
+        hidden, own = block(hidden, None if self.reference is None else next(self.reference), self.prompt)
         self.collected.append(own)
         return hidden
 
@@ -79,8 +69,9 @@ class MiddleBlock(nn.Module):
         super().__init__()
         unet, width = spec.unet, spec.unet.channels[-1]
         self.resnets = nn.ModuleList([ResnetBlock(width, width, unet.channels[0] * 4, unet.groups) for _ in range(2)])
-        self.attentions = nn.ModuleList([SpatialTransformer(width, unet.head_size, unet.feed_forward_ratio, unet.groups)])
-        self.motion_modules = nn.ModuleList(motion_modules(spec, len(unet.channels) - 1, 1))
+        self.attentions = nn.ModuleList([SpatialTransformer(width, unet)])
+        middle = spec.motion is not None and spec.motion.middle
+        self.motion_modules = nn.ModuleList(motion_modules(spec, len(unet.channels) - 1, 1) if middle else [])
 
     def forward(self, hidden: Tensor, time: Tensor, clips: int, references: Feed) -> Tensor:
         hidden = references.through(self.attentions[0], self.resnets[0](hidden, time))
@@ -92,6 +83,8 @@ class MiddleBlock(nn.Module):
 class UNet(nn.Module):
     """eps_theta of the paper. One network reads the reference (timestep 0) and denoises the target."""
 
+    prompt: Tensor | None
+
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         unet = spec.unet
@@ -100,6 +93,8 @@ class UNet(nn.Module):
         widths, layers = unet.channels, unet.layers_per_block
         self.conv_in = nn.Conv2d(unet.latent_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0], widths[0] * 4)
+        # the empty prompt's embedding: of the text encoder, never trained
+        self.register_buffer("prompt", None if unet.text is None else torch.zeros(1, unet.text.tokens, unet.text.channels))
         skips = [widths[0]]
         self.down_blocks = nn.ModuleList()
         for level, width in enumerate(widths):
@@ -131,7 +126,7 @@ class UNet(nn.Module):
         """
         features = timestep_features(timestep, self.spec.unet.channels[0]).to(latents.dtype)
         time = self.time_embedding(features)
-        feed = Feed(reference)
+        feed = Feed(reference, self.prompt)
         hidden = self.conv_in(latents) + pose_features
         skips = [hidden]
         for block in cast(Iterable[Level], self.down_blocks):

@@ -74,8 +74,14 @@ class OrtSession:
         self.pinned: dict[str, onnxruntime.OrtValue] = {}
 
     def pin(self, constants: Arrays) -> None:
-        self.check(constants)
-        self.pinned = {k: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(v), self.device, 0) for k, v in constants.items()}
+        fitted = self.fitted(constants)
+        self.check(fitted)
+        self.pinned = {k: onnxruntime.OrtValue.ortvalue_from_numpy(v, self.device, 0) for k, v in fitted.items()}
+
+    def fitted(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+        """Contiguous, and float32 as float16 where the graph computes in float16: the pipeline knows float32 alone."""
+        halved = {name for name, spec in self.inputs.items() if spec.dtype == np.float16}
+        return {k: np.asarray(v, np.float16 if k in halved and v.dtype == np.float32 else v.dtype, order="C") for k, v in feeds.items()}
 
     def check(self, feeds: Arrays) -> None:
         """ValueError for a name, dtype or shape that the graph does not take."""
@@ -88,6 +94,7 @@ class OrtSession:
                 raise ValueError(f"{self.path.name}: {name} {wrong}")
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+        feeds = self.fitted(feeds)  # alive until the run is over
         self.check(feeds)
         missing, twice = sorted(set(self.inputs) - set(feeds) - set(self.pinned)), sorted(set(feeds) & set(self.pinned))
         if missing or twice:
@@ -95,13 +102,13 @@ class OrtSession:
         binding = self.session.io_binding()
         for name, value in self.pinned.items():
             binding.bind_ortvalue_input(name, value)
-        contiguous = {name: np.ascontiguousarray(array) for name, array in feeds.items()}  # alive until the run is over
-        for name, array in contiguous.items():
+        for name, array in feeds.items():
             binding.bind_cpu_input(name, array)
         for name in self.outputs:
             binding.bind_output(name, "cpu")
         self.session.run_with_iobinding(binding)
-        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
+        outputs = dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
+        return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in outputs.items()}
 
     def close(self) -> None:
         self.pinned = {}

@@ -1,18 +1,79 @@
 """`scd export`: what it takes and says; the work is in engines.export."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
 from scd_cli.options import AsJson, Overwrite
+from scd_cli.values import given, parse_counts, parse_list, parse_size
 
-FLAVOURS = ("ort-cpu",)
+
+class FlavourName(StrEnum):
+    """What graphs can be made for."""
+
+    ORT_CPU = "ort-cpu"
+    ORT_CUDA = "ort-cuda"
+    TRT = "trt"
+    TRT_RTX = "trt-rtx"
+
+
+class PrecisionName(StrEnum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Sums(StrEnum):
+    FP32 = "fp32"
+
+
 Checkpoint = Annotated[
-    Path, Option(metavar="DIR", help="Checkpoint, or run folder of 'scd train' (its newest checkpoint).", show_default=False)
+    str,
+    Option(
+        metavar="CHECKPOINT",
+        help="Run of 'scd train', bundle, or Stable Diffusion 1.5 as a diffusers folder or hub id.",
+        show_default=False,
+    ),
 ]
 Out = Annotated[Path, Option("--out", metavar="BUNDLE", help="Folder of the bundle.", show_default=False)]
-Flavour = Annotated[str, Option(metavar="NAME", help="What the graphs are made for.")]
+Flavour = Annotated[
+    list[FlavourName] | None,
+    Option(help="What the graphs are made for; may be given several times. Every bundle also runs on CPUs. [default: ort-cpu]"),
+]
+Trt = Annotated[bool, Option("--trt", help="The TensorRT flavours that are installed here, and engines of them.")]
+Size = Annotated[
+    Any, Option(metavar="WxH", parser=parse_size, help="Size of the pictures. [default: the checkpoint's]", show_default=False)
+]
+Frames = Annotated[
+    Any,
+    Option(
+        metavar="A,B,C",
+        parser=parse_counts,
+        help="Least, usual and most frames at once, as 1,16,24. [default: the checkpoint's]",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    PrecisionName | None,
+    Option(help="Arithmetic: fp32; fp16 for GPUs; int8 for CPUs, which needs --data. [default: fp32 on CPUs, fp16 on GPUs]"),
+]
+AttnAccum = Annotated[Sums | None, Option(help="Have TensorRT add up attention in float32. [default: float16]")]
+Targets = Annotated[
+    Any,
+    Option(
+        "--sm",
+        metavar="SMS",
+        parser=parse_list,
+        help="Compute capabilities of the GPUs that trt-rtx engines are for, as 86,89,120. [default: these three]",
+        show_default=False,
+    ),
+]
+MotionAdapter = Annotated[
+    Path | None,
+    Option(metavar="PATH", help="AnimateDiff motion modules for an image checkpoint: folder or .safetensors.", show_default=False),
+]
 Data = Annotated[
     Path | None,
     Option(
@@ -21,18 +82,20 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-PRECISIONS = ("fp32", "int8")
-Precision = Annotated[str, Option(metavar="NAME", help="Arithmetic of the target graph: fp32, or int8, which is faster and needs --data.")]
-Trt = Annotated[bool, Option("--trt", help="Also build TensorRT engines (a later version).")]
 
 
 def export(
     checkpoint: Checkpoint,
     out: Out,
-    data: Data = None,
-    flavour: Flavour = FLAVOURS[0],
-    precision: Precision = PRECISIONS[0],
+    flavour: Flavour = None,
     trt: Trt = False,
+    size: Size = None,
+    frames: Frames = None,
+    precision: Precision = None,
+    attn_accum: AttnAccum = None,
+    sm: Targets = None,
+    motion_adapter: MotionAdapter = None,
+    data: Data = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,18 +108,15 @@ def export(
     \b
     Examples:
       scd export --checkpoint runs/mini-scd-v --data data --precision int8 --out bundle
+      scd export --checkpoint runs/sd15-scd-v --out bundle --trt --frames 1,16,24
+      scd export --checkpoint runs/sd15-scd-v --out bundle --flavour trt-rtx --sm 89
       scd animate me.png --poses dance.mp4 --model bundle
     """
-    from engines.core.errors import UsageError
-    from scd_cli.console import Console, not_yet, result
+    from engines.export.bundle import ExportRequest, export_bundle
+    from scd_cli.console import Console, result
 
-    if trt:
-        raise not_yet("this version of scd export builds no TensorRT engines; leave --trt out and run the bundle with onnxruntime")
-    if flavour not in FLAVOURS:
-        raise not_yet(f"this version of scd export has no flavour {flavour}; it knows: {', '.join(FLAVOURS)}")
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision is {precision}, but scd export knows: {', '.join(PRECISIONS)}")
-    from engines.export.bundle import export_bundle
-
-    facts = export_bundle(checkpoint, out, overwrite, data, Console(), "int8" if precision == "int8" else "fp32")
-    result(facts, as_json, out)
+    flavours = tuple(str(name) for name in flavour or ())
+    options = given(size=size, frames=frames, precision=precision and str(precision), attn_accum=attn_accum and str(attn_accum))
+    options |= given(data=data, motion_adapter=motion_adapter, targets=sm, flavours=flavours or None)
+    request = ExportRequest(checkpoint=checkpoint, out=out, overwrite=overwrite, engines=trt, **options)
+    result(export_bundle(request, Console()), as_json, out)

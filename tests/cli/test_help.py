@@ -34,8 +34,6 @@ def test_cli_page_is_current() -> None:
 PLANNED = {
     "tryon": ["tryon", "person.png", "garment.png"],
     "evaluate": ["evaluate", "--pred", "a", "--gt", "b", "--out", "c"],
-    "TensorRT": ["export", "--checkpoint", "run", "--out", "bundle", "--trt"],
-    "flavour": ["export", "--checkpoint", "run", "--out", "bundle", "--flavour", "coreml"],
     "video": ["prepare-data", "video", "--out", "data"],
 }
 

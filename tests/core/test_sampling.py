@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.core.guidance import conditions, guide
+from engines.core.guidance import conditions, guide, guided_at
 from engines.core.sampler import clean_and_noise, ddim_sample, ddim_step
 from engines.core.schedule import NoiseSchedule, PredictionType
 from engines.core.windows import windows
@@ -72,6 +72,26 @@ def test_guidance_one_needs_one_condition_and_changes_nothing() -> None:
     stacked = np.array([[3.0], [1.0]], np.float32)
     assert guide(stacked[:1], 1.0)[0] == 3.0
     assert guide(stacked, 2.0)[0] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("steps", "until", "count"),
+    [(25, 0.8, 20), (25, 1.0, 25), (25, 0.0, 0), (4, 0.8, 3), (1, 1.0, 1), (1, 0.5, 1), (1, 0.49, 0), (50, 0.29, 15), (30, 0.1, 3)],
+)
+def test_the_first_share_of_the_steps_is_guided(steps: int, until: float, count: int) -> None:
+    assert [guided_at(number, steps, until) for number in range(1, steps + 1)] == [True] * count + [False] * (steps - count)
+
+
+@given(steps=st.integers(1, 1000), count=st.integers(0, 1000))
+def test_a_share_that_is_whole_steps_guides_just_those(steps: int, count: int) -> None:
+    count = min(count, steps)
+    assert sum(guided_at(number, steps, count / steps) for number in range(1, steps + 1)) == count
+
+
+@pytest.mark.parametrize(("number", "until"), [(0, 0.5), (5, 0.5), (1, -0.1), (1, 1.1), (1, float("nan"))])
+def test_guidance_outside_the_steps_is_refused(number: int, until: float) -> None:
+    with pytest.raises(ValueError, match="must lie in"):
+        guided_at(number, 4, until)
 
 
 @given(frames=st.integers(1, 300), length=st.integers(1, 24), share=st.floats(0, 0.99))

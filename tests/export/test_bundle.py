@@ -14,7 +14,7 @@ from engines.core.bundle import read_bundle  # noqa: E402
 from engines.core.errors import ScdError  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.export import parity  # noqa: E402
-from engines.export.bundle import export_bundle  # noqa: E402
+from engines.export.bundle import ExportRequest, export_bundle  # noqa: E402
 from engines.export.graphs import bundle_graphs  # noqa: E402
 from engines.export.torch_twin import torch_sessions  # noqa: E402
 from engines.export.weights import SMALL  # noqa: E402
@@ -32,7 +32,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(checkpoint: Path) -> Path:
     out = checkpoint / "bundle"
-    export_bundle(checkpoint, out, False, None, NullReport())
+    export_bundle(ExportRequest(checkpoint=str(checkpoint), out=out), NullReport())
     return out
 
 
@@ -79,7 +79,7 @@ def test_onnxruntime_pipeline_equals_torch_pipeline(bundle: Path, guidance: floa
 def test_a_graph_that_is_wrong_stops_the_export(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parity, "TOLERANCE", 1e-12)
     with pytest.raises(ScdError, match="differs from torch"):
-        export_bundle(checkpoint, tmp_path / "bundle", False, None, NullReport())
+        export_bundle(ExportRequest(checkpoint=str(checkpoint), out=tmp_path / "bundle"), NullReport())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from engines.core.bundle import read_bundle  # noqa: E402
 from engines.core.errors import ScdError, UsageError  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.export import quantize  # noqa: E402
-from engines.export.bundle import export_bundle  # noqa: E402
+from engines.export.bundle import ExportRequest, export_bundle  # noqa: E402
 from engines.generate.pipeline import open_pipeline  # noqa: E402
 from engines.media.compare import psnr  # noqa: E402
 from tests.export.tiny_run import save_run  # noqa: E402
@@ -35,7 +35,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundles(checkpoint: Path, data: Path) -> tuple[Path, Path]:
     """Of one checkpoint: float32, int8."""
     for precision in ("fp32", "int8"):
-        export_bundle(checkpoint, checkpoint / precision, False, data, NullReport(), precision)  # type: ignore[arg-type]
+        request = ExportRequest(checkpoint=str(checkpoint), out=checkpoint / precision, data=data, precision=precision)  # type: ignore[arg-type]
+        export_bundle(request, NullReport())
     return checkpoint / "fp32", checkpoint / "int8"
 
 
@@ -100,13 +101,13 @@ def test_pictures_too_far_from_float32_stop_the_export(
 ) -> None:
     monkeypatch.setattr(quantize, "LEAST_PSNR", 90.0)
     with pytest.raises(ScdError, match="use --precision fp32"):
-        export_bundle(checkpoint, tmp_path / "bundle", False, data, NullReport(), "int8")
+        export_bundle(ExportRequest(checkpoint=str(checkpoint), out=tmp_path / "bundle", data=data, precision="int8"), NullReport())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_int8_needs_real_inputs(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--data"):
-        export_bundle(checkpoint, tmp_path / "bundle", False, None, NullReport(), "int8")
+        export_bundle(ExportRequest(checkpoint=str(checkpoint), out=tmp_path / "bundle", precision="int8"), NullReport())
 
 
 def test_bundle_json_has_the_gate(bundles: tuple[Path, Path]) -> None:

@@ -8,7 +8,10 @@ import engines.model.layers as layers  # noqa: E402
 from engines.core.specs import self_attention_sites  # noqa: E402
 from engines.model.layers import Attention  # noqa: E402
 from engines.model.scd import SCD, repeat_kv  # noqa: E402
+from tests.model.stable import stable_scd  # noqa: E402
 from tests.model.tiny import tiny_scd, tiny_spec  # noqa: E402
+
+LAYOUTS = {"mini": tiny_scd, "stable-diffusion": stable_scd}
 
 
 def inputs(model: SCD, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,17 +22,18 @@ def inputs(model: SCD, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     return latents, features
 
 
-@pytest.fixture
-def model() -> SCD:
-    return tiny_scd(motion=False).double()
+@pytest.fixture(params=LAYOUTS)
+def model(request: pytest.FixtureRequest) -> SCD:
+    return LAYOUTS[request.param](motion=False).double()
 
 
-@pytest.fixture
-def video_model() -> SCD:
-    return tiny_scd(motion=True).double()
+@pytest.fixture(params=LAYOUTS)
+def video_model(request: pytest.FixtureRequest) -> SCD:
+    return LAYOUTS[request.param](motion=True).double()
 
 
-def test_sites_are_in_execution_order_with_true_sizes(model: SCD) -> None:
+def test_sites_are_in_execution_order_with_true_sizes() -> None:
+    model = tiny_scd(motion=False).double()
     latents, features = inputs(model, 1)
     collected = model.reference(latents, features)
     sites = self_attention_sites(model.spec)
@@ -81,8 +85,8 @@ def test_kv_extracted_once_equals_kv_extracted_at_every_step(model: SCD) -> None
 def test_frames_in_one_batch_equal_frames_one_by_one(model: SCD) -> None:
     latents, features = inputs(model, 4)
     kv, time = model.reference(latents[:1], features[:1]), torch.tensor([400.0], dtype=torch.float64)
-    batched = model.target(latents, time, features, repeat_kv(kv, 4), 0)
-    single = torch.cat([model.target(latents[i : i + 1], time, features[i : i + 1], kv, 0) for i in range(4)])
+    batched = model.target(latents, time, features, repeat_kv(kv, 4), 0)  # one K/V, expanded
+    single = torch.cat([model.target(latents[i : i + 1], time, features[i : i + 1], kv, 0) for i in range(4)])  # a loop over frames
     assert torch.allclose(batched, single, rtol=0, atol=1e-12)
 
 

@@ -1,0 +1,95 @@
+"""Writing the graphs of a bundle: each in float32 for the CPU first, through all gates, then in the dialects of the GPU flavours."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from engines.core.specs import ModelSpec
+from engines.export.exportable import ORT_FP16, ORT_FP32, TENSORRT, TENSORRT_CODEC, TENSORRT_FP32_SUMS, Dialect
+from engines.export.graphs import Graph, trace
+from engines.export.parity import Arrays, gates, gates_half
+from engines.export.weights import WeightFile, move_weights, save_graph
+from engines.model.checkpoint import prefixed
+from engines.model.loading import SavedModel
+
+if TYPE_CHECKING:
+    from engines.export.bundle import ExportRequest
+
+DTYPES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.FLOAT16: "float16"}
+
+
+def round_to_half(*modules: nn.Module) -> None:
+    """The weights as float16 will hold them, in their place."""
+    with torch.no_grad():
+        for module in modules:
+            for tensor in (*module.parameters(), *module.buffers()):
+                tensor.copy_(tensor.half())
+
+
+def model_tensors(saved: SavedModel) -> dict[str, NDArray[np.float16]]:
+    """All tensors of model and autoencoder under the names that a checkpoint has."""
+    tensors = prefixed("scd", saved.model.state_dict()) | prefixed("autoencoder", saved.autoencoder.state_dict())
+    return {name: tensor.half().numpy() for name, tensor in tensors.items()}
+
+
+def io_of(file: str, model: onnx.ModelProto) -> dict[str, Any]:
+    """File, and tensors by name with shape (names for dynamic axes) and dtype."""
+
+    def tensors(values: Any) -> dict[str, Any]:
+        types = {v.name: v.type.tensor_type for v in values}
+        return {
+            name: {"shape": [d.dim_param or d.dim_value for d in t.shape.dim], "dtype": DTYPES[t.elem_type]} for name, t in types.items()
+        }
+
+    return {"file": file, "inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
+
+
+@dataclass
+class Writing:
+    """A bundle's folder while it is being written; `graphs`, `flavours` and `parity` are what bundle.json will say."""
+
+    folder: Path
+    weights: WeightFile
+    spec: ModelSpec
+    request: "ExportRequest"
+    large: bool
+    graphs: dict[str, Any] = field(default_factory=dict)
+    flavours: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, graph: Graph, real: Arrays | None) -> None:
+        """One graph in all dialects. ScdError names the gate that failed and the tensor."""
+        self.graphs[graph.name] = self.save(graph, ORT_FP32, f"{graph.name}.onnx")
+        judged = gates(graph, self.folder / f"{graph.name}.onnx", real, self.large)
+        self.parity[graph.name] = judged.figures
+        for dialect, tag, flavours in self.dialects(graph):
+            described = self.save(graph, dialect, f"{graph.name}.{tag}.onnx") if dialect != ORT_FP32 else self.graphs[graph.name]
+            if dialect.half:
+                judged.figures[tag] = gates_half(graph, self.folder / str(described["file"]), judged, self.large)
+            for flavour in flavours:
+                self.flavours.setdefault(flavour, {})[graph.name] = described
+
+    def dialects(self, graph: Graph) -> Iterator[tuple[Dialect, str, list[str]]]:
+        """(dialect, tag in the file's name, flavours) of a graph; both TensorRT flavours read the same file."""
+        wanted = self.request.flavours
+        if "ort-cuda" in wanted:
+            yield (ORT_FP32 if self.request.precision == "fp32" else ORT_FP16), "fp16", ["ort-cuda"]
+        tensorrt = [flavour for flavour in wanted if flavour.startswith("trt")]
+        if tensorrt:
+            codec = graph.name in ("encoder", "decoder")
+            accurate = TENSORRT_FP32_SUMS if self.request.attn_accum == "fp32" else TENSORRT
+            yield (TENSORRT_CODEC if codec else accurate), "trt", tensorrt
+
+    def save(self, graph: Graph, dialect: Dialect, file: str) -> dict[str, Any]:
+        model = trace(graph, self.spec, dialect)
+        move_weights(model, self.weights)
+        proto = save_graph(model, self.folder / file)
+        onnx.checker.check_model(str(self.folder / file))
+        return io_of(file, proto)
