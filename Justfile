@@ -33,7 +33,7 @@ docs:
     python docs/make_cli.py
     python docs/make_tree.py
 
-# Times and memory of start-up and of the main job, printed
+# Times and memory of start-up and of the main job, printed; `just bench full` compares a full-size model with other arrangements
 bench *options:
     python tests/bench.py {{ options }}
 

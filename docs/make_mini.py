@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from engines.core.bundle import read_bundle, resolve_model
 from engines.core.manifest import Clip, read_manifest
+from engines.generate.denoise import Settings
 from engines.generate.pipeline import Pipeline, open_pipeline
 from engines.media.compare import psnr, ssim
 from engines.media.fit import fit_and_pad
@@ -59,7 +60,7 @@ def generate(pipeline: Pipeline, reference: Truth | None, poses: Pictures, steps
     else:
         kv = pipeline.reference_kv(pipeline.encode(reference.frames[:1]), reference.poses[:1], 1)
     pipeline.set_reference(kv)
-    latents = pipeline.denoise(pipeline.pose_features(poses), steps, 1.0, 0, lambda: None)
+    latents = pipeline.denoise(pipeline.pose_features(poses), Settings(steps=steps, guidance=1.0), lambda: None)
     return np.stack(list(pipeline.decode(latents)))
 
 

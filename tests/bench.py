@@ -1,6 +1,7 @@
 """`just bench`: wall time and peak memory of start-up and of the main job, each measured in a process of its own.
 
     python tests/bench.py [--model mini|FOLDER] [--quick]
+    python tests/bench.py full ...    (tests/bench_full.py)
 
 Figures of one run belong together: ratios are taken between children started one after the other on the same machine. Peak memory is
 the child's largest resident set (getrusage), so imports and model are in it. `--quick` runs fewer steps, to try the bench out.
@@ -37,7 +38,7 @@ options = json.loads(sys.argv[1])
 checkpoint = options.pop("checkpoint", None)
 if checkpoint:
     from engines.export.torch_twin import open_torch_pipeline
-    module.open_pipeline = lambda bundle, providers: open_torch_pipeline(Path(checkpoint))
+    module.pipeline_on = lambda bundle, backend: open_torch_pipeline(Path(checkpoint))
 for name in ("reference", "poses", "output"):
     options[name] = Path(options[name])
 summary = module.animate(module.AnimateRequest(**options), NullReport())
@@ -151,11 +152,15 @@ def bench_length(folder: Path, model: str) -> None:
 
 
 def main() -> None:
+    sys.path.insert(0, str(ROOT))
+    if sys.argv[1:2] == ["full"]:
+        from tests import bench_full
+
+        return bench_full.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini", help="a shipped model or the folder of a bundle")
     parser.add_argument("--quick", action="store_true", help="2 steps instead of the model's")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     print(f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     bench_start_up()
     with tempfile.TemporaryDirectory(prefix="scd-bench-") as folder:

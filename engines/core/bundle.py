@@ -42,11 +42,15 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingSpec:
-    """Recommended DDIM steps and guidance scale, and the share of the initial noise's variance that all frames have in common."""
+    """Recommended DDIM steps and guidance scale, and the share of the initial noise's variance that all frames have in common.
+
+    `distilled`: the model was taught to do with few steps (latent consistency), so that the sampler "lcm" means something.
+    """
 
     steps: int
     guidance: float
     shared_noise: float
+    distilled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,12 @@ def conditions(guidance: float) -> int:
     return 1 if guidance == 1.0 else 2
 
 
-def guide(predictions: Latents, guidance: float) -> Latents:
-    """(c, ...) predictions, the reference's first and then the null reference's -> null + guidance (reference - null)."""
-    if len(predictions) == 1:
-        first: Latents = predictions[0]
-        return first
-    mixed: Latents = predictions[1] + np.float32(guidance) * (predictions[0] - predictions[1])
-    return mixed
+def mixed(predictions: Latents, shares: tuple[float, ...]) -> Latents:
+    """(c, ...) predictions -> their sum, each times its share."""
+    out: Latents = np.float32(shares[0]) * predictions[0]
+    for share, prediction in zip(shares[1:], predictions[1:], strict=True):
+        out += np.float32(share) * prediction
+    return out
 
 
 def guided_at(number: int, steps: int, until: float) -> bool:

@@ -101,13 +101,14 @@ class ModelSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """What the bundle recommends and validation uses: DDIM steps and guidance scale; the share of the variance of the initial noise
-    that all frames have in common; frames per window and their overlap."""
+    that all frames have in common; frames per window and their overlap; whether the model was distilled for few steps (sampler "lcm")."""
 
     steps: int
     guidance: float
     shared_noise: float
     window: int
     overlap: int
+    distilled: bool = False
 
 
 def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:
@@ -127,3 +128,22 @@ def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:
     down = [site(f"down.{i}.{j}", i) for i in range(last + 1) if unet.attention[i] for j in range(unet.layers_per_block)]
     up = [site(f"up.{i}.{j}", last - i) for i in range(last + 1) if unet.attention[last - i] for j in range(unet.layers_per_block + 1)]
     return (*down, site("mid", last), *up)
+
+
+SHALLOW = 1  # layers of the finest level that run on the way down in the shallow network; one more runs on the way up
+
+
+def shallow_sites(spec: ModelSpec) -> tuple[Site, ...]:
+    """The sites that are left when the deep features are reused (see engines.model.unet.UNet.shallow), in the same order."""
+    unet = spec.unet
+    top = len(unet.channels) - 1
+    kept = {f"down.0.{j}" for j in range(SHALLOW)} | {
+        f"up.{top}.{j}" for j in range(unet.layers_per_block - SHALLOW, unet.layers_per_block + 1)
+    }
+    return tuple(site for site in self_attention_sites(spec) if site.name in kept)
+
+
+def deep_channels(spec: ModelSpec) -> int:
+    """Width of the features that the shallow network takes in, at the latents' own resolution."""
+    whole_level = spec.unet.layers_per_block == SHALLOW
+    return spec.unet.channels[1] if whole_level and len(spec.unet.channels) > 1 else spec.unet.channels[0]

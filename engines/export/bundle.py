@@ -111,7 +111,7 @@ def write_bundle(saved: "SavedModel", folder: Path, request: ExportRequest, repo
     from engines.export.samples import held_out_samples
     from engines.export.torch_twin import saved_spec
     from engines.export.weights import write_weights
-    from engines.export.writing import Writing, model_tensors, round_to_half
+    from engines.export.writing import Writing, give_back, model_tensors, round_to_half
     from engines.model.checkpoint import WEIGHTS
 
     saved_spec(saved, request.frames)  # refuses frames that the model cannot take
@@ -119,6 +119,7 @@ def write_bundle(saved: "SavedModel", folder: Path, request: ExportRequest, repo
     graphs = bundle_graphs(saved.model, saved.autoencoder)
     with report.stage("write weights", 1) as bar:
         weights = write_weights(folder / WEIGHTS, model_tensors(saved))
+        give_back()
         bar.advance(1)
     real = {}
     if request.data:
@@ -151,15 +152,15 @@ def quantize_target(saved: "SavedModel", folder: Path, graphs: "list[Graph]", we
     from engines.export.torch_twin import saved_spec
     from engines.export.weights import move_weights, save_graph
 
-    targets = [graph for graph in graphs if graph.name.startswith("target")]
-    if len(targets) > 1:
+    by_name = {graph.name: graph for graph in graphs}
+    if "target_video" in by_name:
         raise ScdError("int8 is not made for models of Stable Diffusion's size", "leave --precision int8 out")
     spec, steps = saved_spec(saved), saved.sampling.steps
     *others, judged = quantize.samples_for(spec, data)
     measured = others or [judged]
     plain = quantize.pictures(folder, graphs, spec, judged, steps)
     feeds = quantize.calibration_feeds(folder, graphs, spec, measured)
-    model = ir.from_proto(quantize.quantized(ir.to_proto(trace(targets[0], saved.model.spec, ORT_FP32)), feeds))
+    model = ir.from_proto(quantize.quantized(ir.to_proto(trace(by_name["target"], saved.model.spec, ORT_FP32)), feeds))
     move_weights(model, weights)
     save_graph(model, folder / "target.onnx")
     onnx.checker.check_model(str(folder / "target.onnx"))

@@ -32,7 +32,7 @@ def bundle_facts(saved: SavedModel, writing: "Writing", request: "ExportRequest"
     return {
         "schema_version": SCHEMA_VERSION, "name": facts["name"], "kind": kind, "flavour": "ort-cpu", "size": list(spec.size),
         "latents": asdict(spec.latents), "window": asdict(window), "schedule": asdict(spec.schedule),
-        "sampling": {"steps": sampling.steps, "guidance": sampling.guidance, "shared_noise": sampling.shared_noise},
+        "sampling": {key: getattr(sampling, key) for key in ("steps", "guidance", "shared_noise", "distilled")},
         "sites": [asdict(site) for site in saved.model.unet.sites],
         "graphs": writing.graphs, "flavours": writing.flavours, "parity": writing.parity, "licence": facts.get("licence", OWN_LICENCE),
         "provenance": {

@@ -4,7 +4,7 @@ f frames, c conditions, C latent channels, h w latent rows and columns, D pose f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import onnx_ir as ir
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from engines.core.sites import kv_names
-from engines.core.specs import ModelSpec
+from engines.core.specs import ModelSpec, deep_channels, shallow_sites
 from engines.export.exportable import Dialect, exportable
 from engines.model.autoencoder import Autoencoder
 from engines.model.scd import SCD, repeat_kv
@@ -63,22 +63,44 @@ class Reference(nn.Module):
         return tuple(tensor for pair in pairs for tensor in pair)
 
 
+def per_condition(x: Tensor, conditions: int) -> Tensor:
+    """(f, ...) -> (c x f, ...)."""
+    return x[None].expand(conditions, -1, -1, -1, -1).flatten(0, 1)
+
+
+def pairs_of(kv: Sequence[Tensor], frames: int) -> list[tuple[Tensor, Tensor]]:
+    return repeat_kv(list(zip(kv[0::2], kv[1::2], strict=True)), frames)
+
+
 class Target(nn.Module):
-    """Noisy latents of f frames under c conditions -> prediction (c, f, C, h, w). Without `motion` no frame sees another."""
+    """Noisy latents of f frames under c conditions -> prediction (c, f, C, h, w), and the deep features (c, f, D', h, w) that the
+    shallow graph can start from at later steps. Without `motion` no frame sees another."""
 
     def __init__(self, model: SCD, motion: bool) -> None:
         super().__init__()
         self.model, self.motion = model, motion
 
-    def forward(self, latents: Tensor, timestep: Tensor, pose_features: Tensor, kv: Sequence[Tensor]) -> Tensor:
+    def forward(self, latents: Tensor, timestep: Tensor, pose_features: Tensor, kv: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         conditions, frames = kv[0].shape[0], latents.shape[0]
-
-        def per_condition(x: Tensor) -> Tensor:
-            return x[None].expand(conditions, -1, -1, -1, -1).flatten(0, 1)
-
-        reference = repeat_kv(list(zip(kv[0::2], kv[1::2], strict=True)), frames)
+        noisy, poses = per_condition(latents, conditions), per_condition(pose_features, conditions)
         clips = conditions if self.motion else 0
-        out = self.model.target(per_condition(latents), timestep, per_condition(pose_features), reference, clips)
+        out, deep = self.model.target_and_deep(noisy, timestep, poses, pairs_of(kv, frames), clips)
+        return out.unflatten(0, (conditions, frames)), deep.unflatten(0, (conditions, frames))
+
+
+class TargetShallow(nn.Module):
+    """The target's outermost layers: latents, timestep, pose features, deep features, and the K/V of the sites in these layers."""
+
+    def __init__(self, model: SCD, motion: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.motion = motion and model.spec.motion is not None and 0 in model.spec.motion.levels
+
+    def forward(self, latents: Tensor, timestep: Tensor, pose_features: Tensor, deep: Tensor, kv: Sequence[Tensor] = ()) -> Tensor:
+        conditions, frames = deep.shape[0], latents.shape[0]
+        noisy, poses = per_condition(latents, conditions), per_condition(pose_features, conditions)
+        clips = conditions if self.motion else 0
+        out = self.model.unet.shallow(noisy, timestep, poses, deep.flatten(0, 1), pairs_of(kv, frames), clips)
         return out.unflatten(0, (conditions, frames))
 
 
@@ -87,13 +109,22 @@ def longest(spec: ModelSpec) -> int:
     return spec.motion.max_frames if spec.motion else 64
 
 
-def target_graphs(model: SCD, example: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> list[Graph]:
-    """The target, and where motion modules were put into a finished image model (AnimateDiff), both: `target` is the image model."""
+def target_graphs(model: SCD, example: dict[str, Tensor], deep: Tensor) -> list[Graph]:
+    """The target and its shallow twin, and where motion modules were put into a finished image model (AnimateDiff), both of each:
+    `target` is the image model."""
     motion = model.spec.motion
-    first = Graph("target", Target(model, motion is not None), example, ["prediction"], dynamic)
-    if motion is None or motion.layout != "animatediff":
-        return [first]
-    return [replace(first, module=Target(model, False)), replace(first, name="target_video", module=Target(model, True))]
+    both = motion is not None and motion.layout == "animatediff"
+    kinds = [("target", False), ("target_video", True)] if both else [("target", motion is not None)]
+    dynamic = {name: {0: "frames"} for name in ("latents", "pose_features")} | {k: {0: "conditions"} for k in example if is_kv(k)}
+    kept = set(kv_names(shallow_sites(model.spec)))
+    outer = {k: v for k, v in example.items() if not is_kv(k)} | {"deep": deep} | {k: v for k, v in example.items() if k in kept}
+    outer_dynamic = {k: v for k, v in dynamic.items() if k in outer} | {"deep": {0: "conditions", 1: "frames"}}
+    whole = [Graph(name, Target(model, moves), example, ["prediction", "deep"], dynamic) for name, moves in kinds]
+    return whole + [Graph(f"{n}_shallow", TargetShallow(model, moves), outer, ["prediction"], outer_dynamic) for n, moves in kinds]
+
+
+def is_kv(name: str) -> bool:
+    return name.startswith(("ref_k.", "ref_v."))
 
 
 def bundle_graphs(model: SCD, autoencoder: Codec) -> list[Graph]:
@@ -114,12 +145,12 @@ def bundle_graphs(model: SCD, autoencoder: Codec) -> list[Graph]:
     }
     pose = torch.rand(3, 3, height, width, generator=random)
     reference = {"ref_latents": normal(2, channels, rows, columns), "ref_pose_features": normal(2, features, rows, columns)}
-    frames = {"latents": {0: "frames"}, "pose_features": {0: "frames"}} | {k: {0: "conditions"} for k in names}
+    deep = normal(2, 3, deep_channels(spec), rows, columns)
     return [
         Graph("encoder", Encoder(autoencoder), {"image": normal(3, 3, height, width).clamp(-1, 1)}, ["latents"], {"image": {0: "n"}}),
         Graph("pose", model.pose_encoder, {"pose": pose}, ["pose_features"], {"pose": {0: "frames"}}),
         Graph("reference", Reference(model), reference, names, {k: {0: "conditions"} for k in reference}),
-        *target_graphs(model, target | dict(zip(names, kv, strict=True)), frames),
+        *target_graphs(model, target | dict(zip(names, kv, strict=True)), deep),
         Graph("decoder", Decoder(autoencoder), {"latents": normal(3, channels, rows, columns)}, ["image"], {"latents": {0: "n"}}),
     ]
 
@@ -136,7 +167,7 @@ def trace(graph: Graph, spec: ModelSpec, dialect: Dialect) -> ir.Model:
     symbols = {name: Dim(name, min=1, max=limit) for name, limit in limits.items()}
     shapes: list[Any] = [{axis: symbols[n] for axis, n in graph.dynamic[k].items()} if k in graph.dynamic else None for k in graph.inputs]
     arguments: list[Any] = example_inputs(graph, dialect)
-    plain = [i for i, name in enumerate(graph.inputs) if not name.startswith("ref_k.") and not name.startswith("ref_v.")]
+    plain = [i for i, name in enumerate(graph.inputs) if not is_kv(name)]
     if len(plain) < len(arguments):  # the K/V are one list argument of the module, the last
         arguments, shapes = [*arguments[: len(plain)], arguments[len(plain) :]], [*shapes[: len(plain)], shapes[len(plain) :]]
     program = torch.onnx.export(

@@ -7,6 +7,7 @@ from engines.core.errors import ScdError
 from engines.core.report import Report
 from engines.core.specs import ModelSpec, self_attention_sites
 from engines.sessions.builders import MODULES, PlanFacts, check_targets, installed, tensorrt_module
+from engines.sessions.cuda import cuda_device
 from engines.sessions.plans import CONDITIONS, check_fused, plan_for, plan_request
 
 TELLING = 256e6  # bytes of scores below which the builder's figure says nothing: other activations are as large
@@ -44,7 +45,8 @@ def build_plans(bundle: Bundle, spec: ModelSpec, flavours: tuple[str, ...], targ
     out: dict[str, Any] = {}
     with report.stage("build engines", len(wanted)) as bar:
         for flavour, name in wanted:
-            plan = plan_for(plan_request(bundle, name, flavour, targets if flavour == "trt-rtx" else ()), report)
+            gpus = targets if flavour == "trt-rtx" else (cuda_device().compute_capability,)  # classic TensorRT builds for the one at hand
+            plan = plan_for(plan_request(bundle, name, flavour, gpus), report)
             scores = scores_bytes(spec, name, bundle.facts.window.max)
             if scores > TELLING:
                 check_fused(plan.facts, int(scores / 2))

@@ -21,11 +21,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from engines.core.errors import ScdError
 from engines.export.graphs import Graph
 from engines.export.integer_graph import integer_linear, round_at_load
-from engines.export.parity import Arrays
 from engines.export.samples import Pictures, Sample, held_out_samples
+from engines.generate.denoise import Settings
 from engines.generate.pipeline import Pipeline, PipelineSpec
 from engines.media.compare import psnr
 from engines.sessions.base import Session
+from engines.sessions.gates import Arrays
 from engines.sessions.onnxruntime_session import open_session
 
 LEAST_PSNR = 36.0  # dB, of frames against the float graph's: an error far below the model's own
@@ -44,9 +45,9 @@ class Recorder:
         self.pinned = dict(constants)
         self.session.pin(constants)
 
-    def run(self, feeds: Any) -> Any:
+    def run(self, feeds: Any, wanted: Any = None) -> Any:
         self.feeds.append({**feeds, **self.pinned})
-        return self.session.run(feeds)
+        return self.session.run(feeds, wanted)
 
     def close(self) -> None:
         self.session.close()
@@ -67,7 +68,7 @@ def open_graphs(folder: Path, graphs: list[Graph]) -> dict[str, Session]:
 def sampled(pipeline: Pipeline, sample: Sample, conditions: int, steps: int, seed: int) -> NDArray[np.float32]:
     """Latents (F, C, h, w) of a sample's poses; with two conditions the null reference runs beside."""
     pipeline.set_reference(pipeline.reference_kv(pipeline.encode(sample.picture[None]), sample.poses[:1], conditions))
-    return pipeline.denoise(pipeline.pose_features(sample.poses), steps, 1.0, seed, lambda: None)
+    return pipeline.denoise(pipeline.pose_features(sample.poses), Settings(steps=steps, guidance=1.0, seed=seed), lambda: None)
 
 
 def calibration_feeds(folder: Path, graphs: list[Graph], spec: PipelineSpec, samples: list[Sample]) -> list[Arrays]:

@@ -1,16 +1,19 @@
 """The run-time pipeline on torch modules: goldens, and the eager twin of the bench."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from engines.core.bundle import LatentSpec, WindowSpec
 from engines.core.errors import ScdError
+from engines.core.sites import kv_names
+from engines.core.specs import shallow_sites
 from engines.export.graphs import Graph, bundle_graphs
 from engines.generate.pipeline import Pipeline, PipelineSpec
 from engines.model.loading import SavedModel, load_model
 from engines.model.torch_session import TorchSession
 
 
-def torch_sessions(graphs: list[Graph]) -> dict[str, TorchSession]:
+def torch_sessions(graphs: Sequence[Graph]) -> dict[str, TorchSession]:
     """A torch-backed session for each graph, by name."""
     return {graph.name: TorchSession(graph.module, list(graph.inputs), graph.outputs) for graph in graphs}
 
@@ -24,7 +27,8 @@ def saved_spec(saved: SavedModel, frames: tuple[int, int, int] | None = None) ->
         raise ScdError(f"the motion modules see at most {longest} frames, not {most}", f"give --frames that end with {longest} or less")
     window = WindowSpec(min=least, max=most, default=usual, overlap=min(sampling.overlap, usual // 4 if frames else usual - 1))
     latents = LatentSpec(channels=spec.unet.latent_channels, downscale=spec.downscale, scaling_factor=1.0)
-    return PipelineSpec(spec.size, latents, window, saved.schedule, sampling.shared_noise)
+    outer = tuple(kv_names(shallow_sites(spec)))
+    return PipelineSpec(spec.size, latents, window, saved.schedule, sampling.shared_noise, outer)
 
 
 def open_torch_pipeline(checkpoint: Path) -> Pipeline:

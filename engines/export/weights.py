@@ -16,7 +16,10 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
+
+from engines.core.errors import ScdError
 
 SMALL = 256  # elements; smaller constants stay in the graph, in float32
 Array = NDArray[np.float16]
@@ -41,9 +44,13 @@ class WeightFile:
 def write_weights(path: Path, tensors: Mapping[str, Array]) -> WeightFile:
     """Write the tensors as a safetensors file. A tensor shorter than SMALL is written too, but graphs do not refer to it.
 
-    The halves of a tensor are found as well: a gated linear layer is exported as two layers (exportable.SplitGEGLU).
+    The halves of a tensor are found as well: a gated linear layer is exported as two layers (exportable.SplitGEGLU). ScdError when the disk
+    is full.
     """
-    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
+    except SafetensorError as error:
+        raise ScdError(f"cannot write the weights ({error})", "free some space or name another place with --out") from error
     path.chmod(0o644)  # safetensors writes for the owner alone
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")

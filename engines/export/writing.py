@@ -1,7 +1,11 @@
 """Writing the graphs of a bundle: each in float32 for the CPU first, through all gates, then in the dialects of the GPU flavours."""
 
+import ctypes
+import gc
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +17,25 @@ from torch import nn
 
 from engines.core.specs import ModelSpec
 from engines.export.exportable import ORT_FP16, ORT_FP32, TENSORRT, TENSORRT_CODEC, TENSORRT_FP32_SUMS, Dialect
+from engines.export.flops import flop
 from engines.export.graphs import Graph, trace
-from engines.export.parity import Arrays, gates, gates_half
+from engines.export.parity import gates, gates_half
 from engines.export.weights import WeightFile, move_weights, save_graph
 from engines.model.checkpoint import prefixed
 from engines.model.loading import SavedModel
+from engines.sessions.gates import Arrays
 
 if TYPE_CHECKING:
     from engines.export.bundle import ExportRequest
 
 DTYPES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.FLOAT16: "float16"}
+
+
+def give_back() -> None:
+    """Return freed memory to the system: glibc keeps gigabytes of freed tensors below 32 MB for itself."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # other C libraries have no such call
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def round_to_half(*modules: nn.Module) -> None:
@@ -40,7 +53,7 @@ def model_tensors(saved: SavedModel) -> dict[str, NDArray[np.float16]]:
 
 
 def io_of(file: str, model: onnx.ModelProto) -> dict[str, Any]:
-    """File, and tensors by name with shape (names for dynamic axes) and dtype."""
+    """File, tensors by name with shape (names for dynamic axes) and dtype, and how many numbers the graph holds."""
 
     def tensors(values: Any) -> dict[str, Any]:
         types = {v.name: v.type.tensor_type for v in values}
@@ -48,7 +61,8 @@ def io_of(file: str, model: onnx.ModelProto) -> dict[str, Any]:
             name: {"shape": [d.dim_param or d.dim_value for d in t.shape.dim], "dtype": DTYPES[t.elem_type]} for name, t in types.items()
         }
 
-    return {"file": file, "inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output)}
+    parameters = sum(prod(tensor.dims) for tensor in model.graph.initializer)
+    return {"file": file, "inputs": tensors(model.graph.input), "outputs": tensors(model.graph.output), "parameters": parameters}
 
 
 @dataclass
@@ -66,7 +80,7 @@ class Writing:
 
     def write(self, graph: Graph, real: Arrays | None) -> None:
         """One graph in all dialects. ScdError names the gate that failed and the tensor."""
-        self.graphs[graph.name] = self.save(graph, ORT_FP32, f"{graph.name}.onnx")
+        self.graphs[graph.name] = self.save(graph, ORT_FP32, f"{graph.name}.onnx") | {"flop": flop(graph)}
         judged = gates(graph, self.folder / f"{graph.name}.onnx", real, self.large)
         self.parity[graph.name] = judged.figures
         for dialect, tag, flavours in self.dialects(graph):
@@ -75,6 +89,7 @@ class Writing:
                 judged.figures[tag] = gates_half(graph, self.folder / str(described["file"]), judged, self.large)
             for flavour in flavours:
                 self.flavours.setdefault(flavour, {})[graph.name] = described
+        give_back()
 
     def dialects(self, graph: Graph) -> Iterator[tuple[Dialect, str, list[str]]]:
         """(dialect, tag in the file's name, flavours) of a graph; both TensorRT flavours read the same file."""
@@ -88,6 +103,12 @@ class Writing:
             yield (TENSORRT_CODEC if codec else accurate), "trt", tensorrt
 
     def save(self, graph: Graph, dialect: Dialect, file: str) -> dict[str, Any]:
+        """Write a graph; returns what bundle.json says of it. A float16 trace leaves gigabytes of its own weights behind."""
+        described = self.trace_to(graph, dialect, file)
+        give_back()
+        return described
+
+    def trace_to(self, graph: Graph, dialect: Dialect, file: str) -> dict[str, Any]:
         model = trace(graph, self.spec, dialect)
         move_weights(model, self.weights)
         proto = save_graph(model, self.folder / file)

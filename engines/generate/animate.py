@@ -8,17 +8,20 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.core import guidance as cfg
 from engines.core.bundle import Bundle, read_bundle, resolve_model, sha256
 from engines.core.errors import ScdError, UsageError
 from engines.core.report import Report
+from engines.core.samplers import SAMPLERS
+from engines.generate.backends import Backend, choose
+from engines.generate.denoise import Settings, runs
+from engines.generate.dry_run import outlook
 from engines.generate.features import FeatureStore
-from engines.generate.pipeline import Pipeline, open_pipeline
+from engines.generate.pipeline import Pipeline, pipeline_on
 from engines.media.fit import Box, fit_and_pad, fit_box, unpad
 from engines.media.images import read_image
 from engines.media.output import check_output
@@ -33,7 +36,10 @@ MAX_SIDE = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class AnimateRequest:
-    """What the user asked for; None leaves a choice to the model or the driver. `frames` is a range of driver frames, end excluded."""
+    """What the user asked for; None leaves a choice to the model or the driver. `frames` is a range of driver frames, end excluded.
+
+    `sampler` to `reuse` are Settings of engines.generate.denoise; `providers` as in engines.generate.backends.choose.
+    """
 
     reference: Path
     poses: Path
@@ -42,10 +48,14 @@ class AnimateRequest:
     steps: int | None = None
     guidance: float | None = None
     seed: int = 0
+    sampler: str = "ddim"
+    guidance_until: float = 1.0
+    guidance_passes: Literal[1, 2] = 1
+    reuse: int = 1
     frames: tuple[int | None, int | None] = (None, None)
     fps: Fraction | None = None
     size: tuple[int, int] | None = None
-    providers: tuple[str, ...] = ("cpu",)
+    providers: tuple[str, ...] = ()
     ref_pose: Path | None = None
     driver_kind: Kind | None = None
     overwrite: bool = False
@@ -63,8 +73,13 @@ class AnimateSummary:
     steps: int
     guidance: float
     seed: int
+    sampler: str
+    guidance_until: float
+    guidance_passes: int
+    reuse: int
     driver_kind: str
     reference_pose: str
+    backend: str
     device: str
     inputs: dict[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
@@ -101,6 +116,12 @@ def check_numbers(request: AnimateRequest) -> None:
         raise UsageError(f"--fps {request.fps} is not possible", "use a rate above 0 and up to 240")
     if request.guidance is not None and not 0 <= request.guidance <= 30:
         raise UsageError(f"--guidance {request.guidance} is not possible", "use 0 to 30")
+    if not 0 <= request.guidance_until <= 1:
+        raise UsageError(f"--guidance-until {request.guidance_until} is not possible", "use a share of the steps, 0 to 1")
+    if request.guidance_passes not in (1, 2) or request.reuse < 1:
+        raise UsageError("--guidance-passes must be 1 or 2, and --reuse at least 1", "leave them out for the exact, fastest way")
+    if request.sampler not in SAMPLERS:
+        raise UsageError(f"there is no sampler {request.sampler}", f"use --sampler with one of: {', '.join(SAMPLERS)}")
 
 
 def check_paths(request: AnimateRequest) -> None:
@@ -179,6 +200,30 @@ def written_size(request: AnimateRequest, picture: Picture, box: Box) -> tuple[i
     return inner.width, inner.height
 
 
+def check_model(request: AnimateRequest, bundle: Bundle) -> None:
+    """What this model cannot do."""
+    facts = bundle.facts
+    longest = facts.schedule.train_timesteps
+    if request.steps is not None and request.steps > longest:
+        raise UsageError(f"--steps {request.steps} is more than the {longest} that the model {facts.name} knows", f"use 1 to {longest}")
+    if request.sampler == "lcm" and not facts.sampling.distilled:
+        raise UsageError(f"--sampler lcm needs a model distilled for few steps, and {facts.name} is none", "use --sampler dpm++2m")
+    if request.reuse > 1 and "target_shallow" not in facts.graphs:
+        raise UsageError(
+            f"--reuse needs a bundle with a target_shallow graph, and {facts.name} has none", "export it again with scd export"
+        )
+
+
+def settings_of(request: AnimateRequest, bundle: Bundle) -> Settings:
+    """With the model's own steps and guidance where none were given."""
+    sampling = bundle.facts.sampling
+    return Settings(
+        steps=request.steps or sampling.steps, guidance=sampling.guidance if request.guidance is None else request.guidance,
+        seed=request.seed, sampler=request.sampler, guidance_until=request.guidance_until, guidance_passes=request.guidance_passes,
+        reuse=request.reuse,
+    )  # fmt: skip
+
+
 def check(request: AnimateRequest, report: Report) -> Job:
     """Refuse what cannot work, in the order in which it is cheap."""
     check_numbers(request)
@@ -188,11 +233,7 @@ def check(request: AnimateRequest, report: Report) -> Job:
     start, stop = frame_range(request.frames, driver)
     ref_pose = reference_pose(request, report)
     bundle = read_bundle(resolve_model(request.model))
-    longest = bundle.facts.schedule.train_timesteps
-    if request.steps is not None and request.steps > longest:
-        raise UsageError(
-            f"--steps {request.steps} is more than the {longest} that the model {bundle.facts.name} knows", f"use 1 to {longest}"
-        )
+    check_model(request, bundle)
     canvas, box = fit_and_pad(picture, bundle.facts.size, "edge")
     fps = min(exact_rate(request.fps or driver.fps or STILL_FPS), most_fps(request.output))
     indices = list(range(start, stop))
@@ -201,7 +242,7 @@ def check(request: AnimateRequest, report: Report) -> Job:
     return Job(request, bundle, driver, ref_pose, canvas, box, indices, fps, written_size(request, picture, box))
 
 
-def read_reference(job: Job, pipeline: Pipeline, guidance: float, seconds: dict[str, float]) -> None:
+def read_reference(job: Job, pipeline: Pipeline, settings: Settings, seconds: dict[str, float]) -> None:
     """Encode the reference and leave its K/V in the target session: once a clip."""
     size = job.bundle.facts.size
     pose = np.zeros_like(job.canvas)
@@ -212,12 +253,11 @@ def read_reference(job: Job, pipeline: Pipeline, guidance: float, seconds: dict[
     with timed(seconds, "encode"):
         latents = pipeline.encode(job.canvas[None])
     with timed(seconds, "reference"):
-        kv = pipeline.reference_kv(latents, pose[None], cfg.conditions(guidance))
+        pipeline.read_reference(latents, pose[None], settings)
     pipeline.target = pipeline.target_for(len(job.indices))
     with timed(seconds, "load"):
         pipeline.drop("encoder", "reference")
         pipeline.load(pipeline.target)
-    pipeline.set_reference(kv)
 
 
 def input_hashes(job: Job) -> dict[str, str]:
@@ -235,25 +275,38 @@ def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
     with timed(seconds, "check"):
         job = check(request, report)
         inputs = input_hashes(job)
-    facts = job.bundle.facts
-    steps, guidance = request.steps or facts.sampling.steps, facts.sampling.guidance if request.guidance is None else request.guidance
-    report.note(
-        f"{job.driver.kind}: {len(job.indices)} frames at {float(job.fps):g} fps, model {facts.name}, {steps} steps, guidance {guidance:g}"
-    )
+        backend = choose(job.bundle, request.providers, report)
+    settings, facts = settings_of(request, job.bundle), job.bundle.facts
+    say(job, settings, backend, report)
+    pipeline = pipeline_on(job.bundle, backend)
+    with FeatureStore() as features:
+        device = render(job, pipeline, features, settings, seconds, report)
+    fps = f"{job.fps.numerator}/{job.fps.denominator}"
+    pose = "none" if job.ref_pose is None else str(job.ref_pose.path)
+    return AnimateSummary(
+        output=str(request.output), frames=len(job.indices), fps=fps, size=size_in_file(job), model=facts.name, **asdict(settings),
+        driver_kind=job.driver.kind, reference_pose=pose, backend=backend.name, device=device, inputs=inputs, seconds=seconds,
+    )  # fmt: skip
+
+
+def dry_run(request: AnimateRequest, report: Report) -> dict[str, Any]:
+    """Refuse what `animate` would refuse, and say what it would take. Writes nothing."""
+    job = check(request, report)
+    backend, settings = choose(job.bundle, request.providers, report), settings_of(request, job.bundle)
+    say(job, settings, backend, report)
+    spare = pipeline_on(job.bundle, backend)
+    return outlook(job.bundle, backend.name, backend.flavour, settings, len(job.indices), spare.target_for(len(job.indices)))
+
+
+def say(job: Job, settings: Settings, backend: Backend, report: Report) -> None:
+    """What is about to be done, for people."""
+    request, name, steps = job.request, job.bundle.facts.name, settings.steps
+    clip = f"{job.driver.kind}: {len(job.indices)} frames at {float(job.fps):g} fps"
+    report.note(f"{clip}, model {name}, {steps} steps, guidance {settings.guidance:g}, {backend.name}")
     if request.fps is None and job.driver.fps is None and len(job.indices) > 1:
         report.note(f"the driver has no frame rate: {STILL_FPS} fps (set it with --fps)")
     if job.ref_pose is None:
         report.note("no pose of the reference given (--ref-pose or a keypoint file beside it): the model reads the picture alone")
-    with timed(seconds, "load"):
-        pipeline = open_pipeline(job.bundle, request.providers)
-    with FeatureStore() as features:
-        device = render(job, pipeline, features, (steps, guidance), seconds, report)
-    fps = f"{job.fps.numerator}/{job.fps.denominator}"
-    pose = "none" if job.ref_pose is None else str(job.ref_pose.path)
-    return AnimateSummary(
-        str(request.output), len(job.indices), fps, size_in_file(job), facts.name, steps, guidance, request.seed, job.driver.kind, pose,
-        device, inputs, seconds,
-    )  # fmt: skip
 
 
 def size_in_file(job: Job) -> tuple[int, int]:
@@ -262,24 +315,22 @@ def size_in_file(job: Job) -> tuple[int, int]:
     return (width + width % 2, height + height % 2) if job.request.output.suffix.lower() in CODECS else job.output_size
 
 
-def render(
-    job: Job, pipeline: Pipeline, features: FeatureStore, sampling: tuple[int, float], seconds: dict[str, float], report: Report
-) -> str:
+def render(job: Job, pipeline: Pipeline, features: FeatureStore, settings: Settings, seconds: dict[str, float], report: Report) -> str:
     """Reference, pose features, denoising, decoding and writing. Returns where the target graph computed."""
-    (steps, guidance), request = sampling, job.request
-    read_reference(job, pipeline, guidance, seconds)
+    request = job.request
+    read_reference(job, pipeline, settings, seconds)
     with timed(seconds, "pose"), report.stage("read poses", len(job.indices)) as bar:
         pictures = pose_pictures(job.driver, job.indices, job.box, job.bundle.facts.size)
         for block in chunks(pictures, pipeline.pictures_at_once):
             features.append(pipeline.pose_features(block))
             bar.advance(len(block))
     pipeline.drop("pose")
-    plan = pipeline.plan(len(features))
-    with timed(seconds, "denoise"), report.stage("denoise (windows x steps)", len(plan) * steps) as bar:
-        latents = pipeline.denoise(features, steps, guidance, request.seed, lambda: bar.advance(1))
+    total = runs(settings, len(pipeline.plan(len(features))))
+    with timed(seconds, "denoise"), report.stage("denoise (windows x steps)", total) as bar:
+        latents = pipeline.denoise(features, settings, lambda: bar.advance(1))
     device = pipeline.device
     with timed(seconds, "load"):
-        pipeline.drop(pipeline.target)
+        pipeline.drop(pipeline.target, f"{pipeline.target}_shallow")
         pipeline.load("decoder")
     writer = open_writer(request.output, job.fps, job.output_size, request.overwrite)
     with timed(seconds, "decode and write"), report.stage("decode and write", len(latents)) as bar, writer as sink:

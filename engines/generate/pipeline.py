@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from engines.core import guidance as cfg
 from engines.core.bundle import Bundle, LatentSpec, WindowSpec
-from engines.core.sampler import ddim_sample, frame_noise
+from engines.core.sampler import frame_noise
+from engines.core.samplers import sampler_named
 from engines.core.schedule import NoiseSchedule
 from engines.core.windows import Window, windows
-from engines.sessions.base import Session
+from engines.generate.backends import Backend, onnxruntime_backend
+from engines.generate.denoise import Denoiser, Settings
+from engines.sessions.base import Keeping, Kept, Session
 
 Pictures = NDArray[np.uint8]
 Latents = NDArray[np.float32]
@@ -32,14 +35,15 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """What the pipeline must know of the model: picture size (width, height), latents, windows, schedule, and how much of their
-    initial noise the frames share."""
+    """What the pipeline must know of the model: picture size (width, height), latents, windows, schedule, how much of their initial
+    noise the frames share, and the K/V that the shallow target takes."""
 
     size: tuple[int, int]
     latents: LatentSpec
     window: WindowSpec
     schedule: NoiseSchedule
     shared_noise: float
+    shallow_kv: tuple[str, ...] = ()
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -94,6 +98,10 @@ class Pipeline:
     def __init__(self, spec: PipelineSpec, sessions: Mapping[str, Session]) -> None:
         self.spec, self.sessions = spec, sessions
         self.target = self.target_for(2)
+        self.kv: dict[str, NDArray[Any]] = {}
+        self.kept: Kept | None = None
+        self.conditions = 0
+        self.shown: tuple[tuple[int, int], bool] | None = None
 
     def target_for(self, frames: int) -> str:
         """The image graph for a single frame, where there are two."""
@@ -135,39 +143,61 @@ class Pipeline:
 
         With two conditions the second is the null reference: zero latents and a black pose picture.
         """
+        return self.sessions["reference"].run(self.reference_feeds(latents, pose_picture, conditions))
+
+    def reference_feeds(self, latents: Latents, pose_picture: Pictures, conditions: int) -> dict[str, NDArray[np.float32]]:
         features = self.pose_features(pose_picture)
         if conditions == 2:
             latents = np.concatenate([latents, np.zeros_like(latents)])
             features = np.concatenate([features, self.pose_features(np.zeros_like(pose_picture))])
-        return self.sessions["reference"].run({"ref_latents": latents, "ref_pose_features": features})
+        return {"ref_latents": latents, "ref_pose_features": features}
+
+    def read_reference(self, latents: Latents, pose_picture: Pictures, settings: Settings) -> None:
+        """`reference_kv` and `set_reference` in one. On a GPU's own sessions the K/V never leave the device, where `settings` ask for
+        the whole network and all conditions at every step."""
+        conditions, session = cfg.conditions(settings.guidance), self.sessions["reference"]
+        steady = conditions == 1 or (settings.guidance_passes == 1 and settings.guidance_until == 1)
+        if not (isinstance(session, Keeping) and steady and settings.reuse == 1):
+            return self.set_reference(self.reference_kv(latents, pose_picture, conditions))
+        session.launch(self.reference_feeds(latents, pose_picture, conditions))
+        self.kept, self.conditions, self.shown = session.keep(), conditions, None
 
     def set_reference(self, kv: Mapping[str, NDArray[Any]]) -> None:
-        """Pin the reference's K/V for all steps, windows and frames that follow."""
+        """The reference's K/V, (conditions, tokens, channels) a site, for all steps, windows and frames that follow."""
+        self.kv, self.shown, self.conditions = dict(kv), None, len(next(iter(kv.values())))
+
+    def show(self, rows: tuple[int, int], shallow: bool = False) -> None:
+        """Pin these rows of the K/V in the target's session, and in its `shallow` twin's, unless they are pinned already."""
+        if self.shown == (rows, shallow):
+            return
+        if self.kept is not None:
+            return self.link_kept(rows, shallow)
+        kv = {name: array[slice(*rows)] for name, array in self.kv.items()}
         self.sessions[self.target].pin(kv)
+        if shallow:
+            self.sessions[f"{self.target}_shallow"].pin({name: kv[name] for name in self.spec.shallow_kv})
+        self.shown = (rows, shallow)
+
+    def link_kept(self, rows: tuple[int, int], shallow: bool) -> None:
+        session = self.sessions[self.target]
+        if self.kept is None or not isinstance(session, Keeping) or shallow or rows != (0, self.conditions):
+            raise ValueError("K/V that stayed on the device serve the whole network, with all conditions at once")
+        session.link(self.kept)
+        self.kept.close()
+        self.kept, self.shown = None, (rows, shallow)
 
     def plan(self, frames: int) -> list[Window]:
         return windows(frames, self.spec.window.default, self.spec.window.overlap)
 
-    def denoise(self, features: "Features", steps: int, guidance: float, seed: int, on_window: Callable[[], None]) -> Latents:
-        """Latents (F, C, h, w) for pose features (F, D, h, w): each DDIM step predicts window by window, blends, and steps all frames."""
-        plan = self.plan(len(features))
+    def denoise(self, features: Features, settings: Settings, on_window: Callable[[], None]) -> Latents:
+        """Latents (F, C, h, w) for pose features (F, D, h, w): each step predicts window by window, blends, and steps all frames.
 
-        def predict(latents: Latents, timestep: int) -> Latents:
-            blended = np.zeros_like(latents)
-            for window in plan:
-                place = slice(window.start, window.stop)
-                weights = window.weights[:, None, None, None]
-                blended[place] += weights * self.predict(latents[place], timestep, features[place], guidance)
-                on_window()
-            return blended
-
-        spec = self.spec  # the noise has no name here: ddim_sample works in its place
-        return ddim_sample(predict, frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise), spec.schedule, steps)
-
-    def predict(self, latents: Latents, timestep: int, features: NDArray[Any], guidance: float) -> Latents:
-        """One guided prediction for a window: latents (f, C, h, w) -> (f, C, h, w)."""
-        feeds = {"latents": latents, "timestep": np.array([timestep], np.float32), "pose_features": np.asarray(features, np.float32)}
-        return cfg.guide(self.sessions[self.target].run(feeds)["prediction"], guidance)
+        `on_window` is called after every run of a target graph (engines.generate.denoise.runs of them).
+        """
+        spec, sample = self.spec, sampler_named(settings.sampler)
+        seed, steps, schedule = settings.seed, settings.steps, spec.schedule
+        with Denoiser(self, features, settings, on_window) as predict:  # the noise has no name here: samplers work in its place
+            return sample(predict, frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise), schedule, steps, seed=seed)
 
     def decode(self, latents: Latents) -> Iterator[Pictures]:
         """Pictures uint8 (H, W, 3), one after the other, decoded a few at a time."""
@@ -184,14 +214,16 @@ class Pipeline:
 
 def open_pipeline(bundle: Bundle, providers: Sequence[str], flavour: str | None = None) -> Pipeline:
     """The pipeline of a bundle on onnxruntime. `flavour` None takes the graphs made for the first provider."""
-    from engines.sessions.onnxruntime_session import open_session
+    return pipeline_on(bundle, onnxruntime_backend(bundle, providers, flavour))
 
-    cuda = providers[0] == "cuda" and "ort-cuda" in bundle.facts.flavours
-    made_for = flavour or ("ort-cuda" if cuda else bundle.facts.flavour)
-    sessions = SessionPool(bundle.graphs(made_for), lambda name: open_session(bundle.graph_path(name, made_for), providers))
-    return Pipeline(spec_of(bundle), sessions)
+
+def pipeline_on(bundle: Bundle, backend: Backend) -> Pipeline:
+    """Nothing is loaded yet: each graph is when it is first used."""
+    return Pipeline(spec_of(bundle), SessionPool(bundle.graphs(backend.flavour), backend.open_graph))
 
 
 def spec_of(bundle: Bundle) -> PipelineSpec:
     facts = bundle.facts
-    return PipelineSpec(facts.size, facts.latents, facts.window, facts.schedule, facts.sampling.shared_noise)
+    inputs = facts.graphs.get("target_shallow", {}).get("inputs", {})
+    outer = tuple(name for name in inputs if name.startswith("ref_"))
+    return PipelineSpec(facts.size, facts.latents, facts.window, facts.schedule, facts.sampling.shared_noise, outer)

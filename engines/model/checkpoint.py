@@ -16,6 +16,7 @@ from engines.core.bundle import read_bundle
 from engines.core.errors import ScdError
 
 WEIGHTS, STATE, FACTS = "model.safetensors", "train.safetensors", "checkpoint.json"
+MOST = 12  # keys that an error names
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,16 @@ def need(path: Path, kind: str, flag: str) -> Checkpoint:
     return found
 
 
-def load_strict(module: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
-    """Load exactly these weights. ScdError lists every missing, extra or misshapen key."""
+def load_strict(module: nn.Module, weights: Mapping[str, Tensor], where: Path, hint: str = "use the recipe it was trained with") -> None:
+    """Load exactly these weights. ScdError lists missing, extra and misshapen keys (the first MOST of them, and how many there are)."""
     own = module.state_dict()
     problems = [f"missing {k}" for k in own if k not in weights] + [f"unknown {k}" for k in weights if k not in own]
     problems += [
         f"{k} is {tuple(weights[k].shape)} not {tuple(own[k].shape)}" for k in own if k in weights and weights[k].shape != own[k].shape
     ]
     if problems:
-        raise ScdError(
-            f"{where} does not fit the model: {', '.join(problems[:8])}{' ...' if len(problems) > 8 else ''}",
-            "use the recipe it was trained with",
-        )
+        rest = f" ... ({len(problems)} in all)" if len(problems) > MOST else ""
+        raise ScdError(f"{where} does not fit the model: {', '.join(problems[:MOST])}{rest}", hint)
     module.load_state_dict(dict(weights), strict=True)
 
 

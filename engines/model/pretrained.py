@@ -30,6 +30,7 @@ HUB_FILES = [
 POSE_WIDTHS = (16, 32, 96, 256)
 SAMPLING = Sampling(steps=25, guidance=2.0, shared_noise=0.0, window=24, overlap=6)
 MADE_FOR = (512, 512)
+OTHER = "get the file again, or use weights of Stable Diffusion 1.5 and AnimateDiff"
 LICENCE = "CreativeML OpenRAIL-M (Stable Diffusion 1.5)"
 MOTION_NAMES = {
     ".temporal_transformer": "", ".attention_blocks.0": ".attn1", ".attention_blocks.1": ".attn2", ".norms.0": ".norm1",
@@ -147,10 +148,12 @@ def load_stable_diffusion(folder: Path, size: tuple[int, int] = MADE_FOR) -> Sav
     weights, prompt = read_weights(folder / "unet"), empty_prompt(folder)
     assert unet.text is not None
     unet = replace(unet, text=TextSpec(tokens=prompt.shape[1], channels=unet.text.channels))
-    model = SCD(replace(spec, unet=unet))
-    load_strict(model.unet, {**floats(weights), "prompt": prompt}, folder / "unet")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # the pose encoder is new: the same at every load, so that the same weights give the same bundle
+        model = SCD(replace(spec, unet=unet))
+    load_strict(model.unet, {**floats(weights), "prompt": prompt}, folder / "unet", OTHER)
     vae = StableVae(read_config(folder / "vae" / "config.json"))
-    load_strict(vae.vae, today(floats(read_weights(folder / "vae"))), folder / "vae")
+    load_strict(vae.vae, today(floats(read_weights(folder / "vae"))), folder / "vae", OTHER)
     facts = {
         "kind": "scd", "name": f"{folder.name}, untrained", "step": 0, "data": "none", "trained_on": "nothing yet: public weights",
         "licence": LICENCE, "autoencoder": {"layout": STABLE, "config": vae.config},
@@ -200,7 +203,7 @@ def add_motion(saved: SavedModel, path: Path) -> SavedModel:
     motion = motion_spec(path, raw, old.spec.unet)
     model = SCD(replace(old.spec, motion=motion))
     tables = {name: tensor for name, tensor in model.unet.state_dict().items() if name.endswith("pos_embed.pe")}
-    load_strict(model.unet, {**old.unet.state_dict(), **tables, **floats(motion_names(raw))}, path)
+    load_strict(model.unet, {**old.unet.state_dict(), **tables, **floats(motion_names(raw))}, path, OTHER)
     model.pose_encoder.load_state_dict(old.pose_encoder.state_dict())
     facts = saved.facts | {"name": f"{saved.facts['name']} with {path.stem}", "motion": path.name}
     return SavedModel(frozen(model), saved.autoencoder, saved.schedule, saved.sampling, facts)

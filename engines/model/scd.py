@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from engines.core.specs import ModelSpec
 from engines.model.layers import KeyValue
 from engines.model.pose_encoder import pose_encoder
-from engines.model.unet import UNet
+from engines.model.unet import Feed, UNet
 
 
 class SCD(nn.Module):
@@ -30,6 +30,13 @@ class SCD(nn.Module):
     def target(self, latents: Tensor, timestep: Tensor, pose_features: Tensor, reference: Sequence[KeyValue], clips: int) -> Tensor:
         """The target pass: latents (B, C, h, w), reference K/V (B, tokens, channels) -> prediction (B, C, h, w)."""
         return self.unet(latents, timestep, pose_features, reference, clips)[0]
+
+    def target_and_deep(
+        self, latents: Tensor, timestep: Tensor, pose_features: Tensor, reference: Sequence[KeyValue], clips: int
+    ) -> tuple[Tensor, Tensor]:
+        """`target`, and the features (B, deep_channels(spec), h, w) that `unet.shallow` takes at later steps."""
+        feed = Feed(reference, self.unet.prompt)
+        return self.unet.whole(latents, timestep, pose_features, feed, clips), feed.deep
 
 
 def repeat_kv(reference: Sequence[KeyValue], times: int) -> list[KeyValue]:

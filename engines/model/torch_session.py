@@ -1,6 +1,6 @@
 """Sessions backed by torch modules: the run-time pipeline on the training weights, for previews, goldens and the bench's eager twin."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ class TorchSession:
         self.pinned = {name: torch.from_numpy(np.asarray(array)) for name, array in constants.items()}
 
     @torch.inference_mode()
-    def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
+    def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, NDArray[np.float32]]:
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in feeds.items()} | self.pinned
         values = [tensors[name] for name in self.input_names]
         kv = [name for name in self.input_names if name.startswith("ref_k.") or name.startswith("ref_v.")]
@@ -31,7 +31,8 @@ class TorchSession:
             values = [*values[:plain], values[plain:]]  # type: ignore[list-item]
         out = self.module(*values)
         results = out if isinstance(out, tuple) else (out,)
-        return {name: tensor.float().numpy() for name, tensor in zip(self.output_names, results, strict=True)}
+        pairs = zip(self.output_names, results, strict=True)
+        return {name: tensor.float().numpy() for name, tensor in pairs if wanted is None or name in wanted}
 
     def close(self) -> None:
         self.pinned = {}

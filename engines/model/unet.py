@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.core.specs import ModelSpec, self_attention_sites
+from engines.core.specs import SHALLOW, ModelSpec, self_attention_sites
 from engines.model.layers import KeyValue, ResnetBlock, SpatialTransformer, TimestepEmbedding, timestep_features
 from engines.model.motion import motion_modules
 
@@ -51,7 +51,9 @@ class Level(nn.Module):
 
 
 class Feed:
-    """Hands each site its reference K/V in site order, and the empty prompt, and collects the K/V that the sites make."""
+    """Hands each site its reference K/V in site order, and the empty prompt; collects the K/V that the sites make, and `deep`."""
+
+    deep: Tensor
 
     def __init__(self, reference: Sequence[KeyValue] | None, prompt: Tensor | None) -> None:
         self.prompt = prompt
@@ -124,10 +126,21 @@ class UNet(nn.Module):
         holds (frames = B / clips) for the motion modules; 0 leaves the motion modules out, as in the reference pass.
         Returns the prediction (B, C, H, W) and this pass's own K/V per site in `sites` order.
         """
-        features = timestep_features(timestep, self.spec.unet.channels[0]).to(latents.dtype)
-        time = self.time_embedding(features)
         feed = Feed(reference, self.prompt)
-        hidden = self.conv_in(latents) + pose_features
+        return self.whole(latents, timestep, pose_features, feed, clips), feed.collected
+
+    def begin(self, latents: Tensor, timestep: Tensor, pose_features: Tensor) -> tuple[Tensor, Tensor]:
+        """Time embedding, and the first features."""
+        features = timestep_features(timestep, self.spec.unet.channels[0]).to(latents.dtype)
+        return self.time_embedding(features), self.conv_in(latents) + pose_features
+
+    def end(self, hidden: Tensor) -> Tensor:
+        return self.conv_out(F.silu(self.conv_norm_out(hidden)))
+
+    def whole(self, latents: Tensor, timestep: Tensor, pose_features: Tensor, feed: Feed, clips: int) -> Tensor:
+        """`forward` without its list; leaves in `feed` what it collects."""
+        time, hidden = self.begin(latents, timestep, pose_features)
+        cut = self.up_blocks[-1], self.spec.unet.layers_per_block - SHALLOW
         skips = [hidden]
         for block in cast(Iterable[Level], self.down_blocks):
             for index in range(len(block.resnets)):
@@ -139,7 +152,28 @@ class UNet(nn.Module):
         hidden = self.mid_block(hidden, time, clips, feed)
         for block in cast(Iterable[Level], self.up_blocks):
             for index in range(len(block.resnets)):
+                if (block, index) == cut:
+                    feed.deep = hidden
                 hidden = block.layer(index, torch.cat([hidden, skips.pop()], dim=1), time, clips, feed)
             for sampler in block.samplers:
                 hidden = sampler(hidden)
-        return self.conv_out(F.silu(self.conv_norm_out(hidden))), feed.collected
+        return self.end(hidden)
+
+    def shallow(
+        self, latents: Tensor, timestep: Tensor, pose_features: Tensor, deep: Tensor, reference: Sequence[KeyValue], clips: int = 0
+    ) -> Tensor:
+        """The outermost layers alone, over features that `whole` left at an earlier step (Ma et al. 2024, DeepCache).
+
+        `deep` (B, deep_channels(spec), H, W) is what enters the last level's layer SHALLOW before its last; `reference` has the K/V of
+        shallow_sites(spec). The rest as in `forward`.
+        """
+        time, hidden = self.begin(latents, timestep, pose_features)
+        feed, layers = Feed(reference, self.prompt), self.spec.unet.layers_per_block
+        down, up = cast(Level, self.down_blocks[0]), cast(Level, self.up_blocks[-1])
+        skips = [hidden]
+        for index in range(SHALLOW):
+            skips.append(down.layer(index, skips[-1], time, clips, feed))
+        hidden = deep
+        for index in range(layers - SHALLOW, layers + 1):
+            hidden = up.layer(index, torch.cat([hidden, skips.pop()], dim=1), time, clips, feed)
+        return self.end(hidden)

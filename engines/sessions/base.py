@@ -1,8 +1,8 @@
 """The one contract of run-time engines: arrays by name in, arrays by name out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,38 @@ class TensorSpec:
         return None if fixed else f"has the shape {array.shape}, not {self.shape}"
 
 
+class Kept(Protocol):
+    """Outputs of a session that stay on its device when it is closed."""
+
+    def close(self) -> None:
+        """Give back what no session has linked."""
+        ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """What a session of a device can do beside the Session contract: hand outputs on without a copy."""
+
+    def launch(self, feeds: Arrays) -> None:
+        """`run` that leaves the outputs on the device."""
+        ...
+
+    def keep(self) -> Kept:
+        """The outputs of the last launch."""
+        ...
+
+    def link(self, other: Any) -> list[str]:
+        """Take what another of its kind kept as inputs of the same names, for all later runs. Returns the names."""
+        ...
+
+
 class Session(Protocol):
     """A graph ready to run. `device`: where it computes, such as "cpu" or "cuda"."""
 
     device: str
 
-    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
-        """Outputs by name. The feeds and the pinned constants together must be exactly the graph's inputs."""
+    def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Outputs by name, all or those that are wanted. The feeds and the pinned constants together must be exactly the inputs."""
         ...
 
     def pin(self, constants: Arrays) -> None:

@@ -28,8 +28,8 @@ MEMORY = re.compile(r"Total (Activation|Weights) Memory: (\d+) bytes")
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """`graph_sha256` stands for the ONNX file and its weights; `targets`: compute capabilities such as "89" (classic: none, it is the GPU
-    at hand); `profile`: least, usual and most shape of every input with free axes."""
+    """`graph_sha256` stands for the ONNX file and its weights; `targets`: compute capabilities such as "89" (classic: the one GPU at
+    hand); `profile`: least, usual and most shape of every input with free axes."""
 
     graph: Path
     graph_sha256: str

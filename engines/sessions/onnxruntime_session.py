@@ -1,7 +1,7 @@
 """onnxruntime behind the Session contract: CPU everywhere, CUDA where it is."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,14 @@ FATAL_ONLY = 4  # what goes wrong comes as an exception
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
 
+def available_providers() -> list[str]:
+    """onnxruntime's names of what was built into it: that a device is there does not follow."""
+    return list(onnxruntime.get_available_providers())
+
+
 def provider_names(wanted: Sequence[str]) -> list[str]:
     """onnxruntime's names of providers such as "cuda", in order; ScdError lists what this machine has."""
-    available = onnxruntime.get_available_providers()
+    available = available_providers()
     names = []
     for name in wanted:
         if name not in PROVIDERS:
@@ -93,7 +98,7 @@ class OrtSession:
             if wrong:
                 raise ValueError(f"{self.path.name}: {name} {wrong}")
 
-    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         feeds = self.fitted(feeds)  # alive until the run is over
         self.check(feeds)
         missing, twice = sorted(set(self.inputs) - set(feeds) - set(self.pinned)), sorted(set(feeds) & set(self.pinned))
@@ -104,10 +109,11 @@ class OrtSession:
             binding.bind_ortvalue_input(name, value)
         for name, array in feeds.items():
             binding.bind_cpu_input(name, array)
-        for name in self.outputs:
+        names = [name for name in self.outputs if wanted is None or name in wanted]
+        for name in names:
             binding.bind_output(name, "cpu")
         self.session.run_with_iobinding(binding)
-        outputs = dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
+        outputs = dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
         return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in outputs.items()}
 
     def close(self) -> None:

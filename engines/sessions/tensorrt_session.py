@@ -1,19 +1,15 @@
 """TensorRT behind the Session contract, both flavours: buffers that stay in place, K/V that stay on the GPU.
 
 NEVER EXECUTED ON A GPU: no machine of this project has one. What is tested is all around it: shapes, bindings and ownership against a
-stand-in for CUDA and for the engine, the ctypes calls against a compiled stand-in for the driver, and opening a real plan up to the point
-where TensorRT-RTX asks for a device.
+stand-in for CUDA and for the engine, and opening a real plan up to the point where TensorRT-RTX asks for a device.
 """
 
-import ctypes
-import math
 import mmap
-import sys
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,146 +18,11 @@ from engines.core.errors import ScdError
 from engines.media.output import atomic
 from engines.sessions.base import Arrays, TensorSpec
 from engines.sessions.builders import PlanFacts, last_error, listener, tensorrt_module
+from engines.sessions.cuda import SMALLER, Buffer, Device, Shape, allocate, cuda_device, release
 from engines.sessions.plans import Plan, check_shape
 
-ALIGNMENT = 256  # bytes: what TensorRT asks of addresses, and what cuMemAlloc gives
 PROFILE = 0  # plans have one
-Shape = tuple[int, ...]
 AGAIN = "export the bundle again with this version of scd, or use --providers cpu"
-SMALLER = "close other programs that use the GPU, or export with fewer --frames or a smaller --size"
-
-
-class Device(Protocol):
-    """A GPU with one stream. Copies are queued on the stream: arrays must live, and stay as they are, until `synchronize`."""
-
-    stream: int
-    compute_capability: str
-
-    def malloc(self, size: int) -> int:
-        """Address of `size` bytes. ScdError when there is no room."""
-        ...
-
-    def free(self, address: int) -> None: ...
-    def h2d(self, address: int, array: NDArray[Any]) -> None: ...
-    def d2h(self, array: NDArray[Any], address: int) -> None: ...
-    def synchronize(self) -> None: ...
-
-
-Pointer = ctypes.POINTER(ctypes.c_void_p)
-Address, Number = ctypes.c_uint64, ctypes.POINTER(ctypes.c_int)
-SIGNATURES: dict[str, tuple[Any, ...]] = {  # of cuda.h; without them ctypes would cut addresses to 32 bits
-    "cuInit": (ctypes.c_uint,),
-    "cuDeviceGet": (Number, ctypes.c_int),
-    "cuDeviceGetAttribute": (Number, ctypes.c_int, ctypes.c_int),
-    "cuDevicePrimaryCtxRetain": (Pointer, ctypes.c_int),
-    "cuCtxSetCurrent": (ctypes.c_void_p,),
-    "cuStreamCreate": (Pointer, ctypes.c_uint),
-    "cuStreamSynchronize": (ctypes.c_void_p,),
-    "cuMemAlloc_v2": (ctypes.POINTER(Address), ctypes.c_size_t),
-    "cuMemFree_v2": (Address,),
-    "cuMemcpyHtoDAsync_v2": (Address, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p),
-    "cuMemcpyDtoHAsync_v2": (ctypes.c_void_p, Address, ctypes.c_size_t, ctypes.c_void_p),
-    "cuGetErrorName": (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)),
-}
-OUT_OF_MEMORY, NO_DEVICE = 2, 100
-NON_BLOCKING = 1  # a stream that does not wait for the default stream
-MAJOR, MINOR = 75, 76  # attributes of a device: its compute capability
-
-
-def driver_library(name: str | None = None) -> ctypes.CDLL:
-    """The CUDA driver, which comes with the GPU's driver and needs no package. ScdError where there is none."""
-    file = name or ("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    try:
-        library = ctypes.CDLL(file)
-        for function, arguments in SIGNATURES.items():
-            getattr(library, function).argtypes = arguments
-    except (OSError, AttributeError) as error:
-        raise ScdError(f"this machine has no NVIDIA driver ({error})", "use --providers cpu") from error
-    return library
-
-
-class CudaDriver:
-    """The first GPU by ctypes on the CUDA driver, in its primary context: the one that TensorRT works in."""
-
-    def __init__(self, library: ctypes.CDLL | None = None) -> None:
-        self.library = library or driver_library()
-        device, context, stream = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
-        self.call("cuInit", 0)
-        self.call("cuDeviceGet", ctypes.byref(device), 0)
-        self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
-        self.context = context
-        self.queue("cuStreamCreate", ctypes.byref(stream), NON_BLOCKING)
-        self.stream = stream.value or 0
-        self.compute_capability = f"{self.attribute(device, MAJOR)}{self.attribute(device, MINOR)}"
-
-    def attribute(self, device: ctypes.c_int, number: int) -> int:
-        out = ctypes.c_int()
-        self.call("cuDeviceGetAttribute", ctypes.byref(out), number, device)
-        return out.value
-
-    def call(self, function: str, *arguments: Any) -> None:
-        code = getattr(self.library, function)(*arguments)
-        if code == NO_DEVICE:
-            raise ScdError("this machine has no NVIDIA GPU that CUDA can use", "use --providers cpu")
-        if code == OUT_OF_MEMORY:
-            raise ScdError("the GPU has no memory left", SMALLER)
-        if code:
-            name = ctypes.c_char_p()
-            self.library.cuGetErrorName(code, ctypes.byref(name))
-            said = (name.value or b"an unknown error").decode()
-            raise ScdError(f"the GPU failed ({function}: {said}, {code})", "run again, or use --providers cpu")
-
-    def queue(self, function: str, *arguments: Any) -> None:
-        """`call` in our context, whichever thread this is."""
-        self.call("cuCtxSetCurrent", self.context)
-        self.call(function, *arguments)
-
-    def malloc(self, size: int) -> int:
-        address = Address()
-        self.queue("cuMemAlloc_v2", ctypes.byref(address), size)
-        return address.value
-
-    def free(self, address: int) -> None:
-        self.queue("cuMemFree_v2", address)
-
-    def h2d(self, address: int, array: NDArray[Any]) -> None:
-        self.queue("cuMemcpyHtoDAsync_v2", address, array.ctypes.data, array.nbytes, self.stream)
-
-    def d2h(self, array: NDArray[Any], address: int) -> None:
-        self.queue("cuMemcpyDtoHAsync_v2", array.ctypes.data, address, array.nbytes, self.stream)
-
-    def synchronize(self) -> None:
-        self.queue("cuStreamSynchronize", self.stream)
-
-
-@cache
-def cuda_device() -> CudaDriver:
-    """One for all sessions of the process: they share its stream, so they run in the order in which they were asked."""
-    return CudaDriver()
-
-
-@dataclass(slots=True)
-class Buffer:
-    """Device memory for the largest array that a tensor can be. `shape`: of what it holds now; `users`: sessions that hold it."""
-
-    address: int
-    shape: Shape | None = None
-    users: int = 1
-
-
-def allocate(cuda: Device, shape: Shape, dtype: np.dtype[Any]) -> Buffer:
-    blocks = max(1, math.ceil(math.prod(shape) * dtype.itemsize / ALIGNMENT))
-    address = cuda.malloc(blocks * ALIGNMENT)
-    if address % ALIGNMENT:
-        cuda.free(address)
-        raise ValueError(f"the address {address:#x} is not aligned to {ALIGNMENT} bytes")
-    return Buffer(address)
-
-
-def release(cuda: Device, buffer: Buffer) -> None:
-    buffer.users -= 1
-    if buffer.users == 0:
-        cuda.free(buffer.address)
 
 
 def same_kind(mine: TensorSpec, its: TensorSpec) -> bool:
@@ -210,6 +71,23 @@ class JitCache:
                 temporary.write_bytes(data)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Outputs of a session that stay on the GPU, also when the session is closed: K/V on their way from the reference to the target."""
+
+    graph: str
+    cuda: Device
+    outputs: dict[str, TensorSpec]
+    buffers: dict[str, Buffer]
+
+    def buffer(self, name: str) -> Buffer:
+        return self.buffers[name]
+
+    def close(self) -> None:
+        for buffer in self.buffers.values():
+            release(self.cuda, buffer)
+
+
 class TensorRTSession:
     """One plan on the GPU. Every tensor has one buffer, allocated when it is first needed, whose address never changes.
 
@@ -220,7 +98,7 @@ class TensorRTSession:
 
     def __init__(self, plan: Plan, trt: Any, engine: Any, cuda: Device, log: Any) -> None:
         self.facts: PlanFacts = plan.facts
-        self.engine, self.cuda, self.log = engine, cuda, log
+        self.graph, self.engine, self.cuda, self.log = plan.facts.graph, engine, cuda, log
         self.inputs, self.outputs = tensor_specs(trt, engine)
         self.jit: JitCache | None = None
         self.context = self.rtx_context(trt, plan.path) if plan.facts.flavour == "trt-rtx" else engine.create_execution_context()
@@ -295,18 +173,25 @@ class TensorRTSession:
         self.upload(arrays)
         self.pinned = set(arrays)
 
-    def link(self, other: "TensorRTSession") -> list[str]:
+    def keep(self) -> Kept:
+        """The outputs of the last launch, to outlive this session: for `link` of others."""
+        buffers = {name: self.buffer(name) for name in self.outputs}
+        for buffer in buffers.values():
+            buffer.users += 1
+        return Kept(self.facts.graph, self.cuda, self.outputs, buffers)
+
+    def link(self, other: "Kept | TensorRTSession") -> list[str]:
         """Take the other's outputs as inputs of the same names, with no copy, as its last `launch` or `run` left them. Returns the names.
 
-        The buffers live until both are closed. ValueError if nothing fits, or if this session has a buffer of that name already: link
-        before the first run.
+        The buffers live until all that hold them are closed. ValueError if nothing fits, or if this session has a buffer of that name
+        already: link before the first run.
         """
         names = [name for name in self.inputs if name in other.outputs]
         for name in names:
             if other.cuda is not self.cuda or name in self.buffers or not same_kind(self.inputs[name], other.outputs[name]):
                 raise ValueError(f"{self.facts.graph}: {name} cannot be linked: other device, dtype or shape, or bound already")
         if not names:
-            raise ValueError(f"{self.facts.graph} takes nothing that {other.facts.graph} gives")
+            raise ValueError(f"{self.facts.graph} takes nothing that {other.graph} gives")
         for name in names:
             buffer = other.buffer(name)
             buffer.users += 1
@@ -336,10 +221,12 @@ class TensorRTSession:
         self.must(self.context.execute_async_v3(self.cuda.stream), "run")
         self.cuda.synchronize()
 
-    def fetch(self) -> dict[str, NDArray[Any]]:
-        """The outputs of the last launch; float16 becomes float32."""
+    def fetch(self, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Outputs of the last launch, all or those that are wanted; float16 becomes float32."""
         out: dict[str, NDArray[Any]] = {}
         for name, spec in self.outputs.items():
+            if wanted is not None and name not in wanted:
+                continue
             shape = self.buffer(name).shape
             if shape is None:
                 raise ValueError(f"{self.facts.graph} has not run")
@@ -349,9 +236,9 @@ class TensorRTSession:
         self.cuda.synchronize()
         return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in out.items()}
 
-    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         self.launch(feeds)
-        return self.fetch()
+        return self.fetch(wanted)
 
     def close(self) -> None:
         """Engine first, buffers after: nothing may run on memory that is gone. Buffers that others are linked to stay."""

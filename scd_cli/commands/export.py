@@ -30,14 +30,14 @@ class Sums(StrEnum):
 
 
 Checkpoint = Annotated[
-    str,
+    str | None,
     Option(
         metavar="CHECKPOINT",
         help="Run of 'scd train', bundle, or Stable Diffusion 1.5 as a diffusers folder or hub id.",
         show_default=False,
     ),
 ]
-Out = Annotated[Path, Option("--out", metavar="BUNDLE", help="Folder of the bundle.", show_default=False)]
+Out = Annotated[Path | None, Option("--out", metavar="BUNDLE", help="Folder of the bundle.", show_default=False)]
 Flavour = Annotated[
     list[FlavourName] | None,
     Option(help="What the graphs are made for; may be given several times. Every bundle also runs on CPUs. [default: ort-cpu]"),
@@ -84,9 +84,17 @@ Data = Annotated[
 ]
 
 
+Verify = Annotated[
+    str | None,
+    Option(
+        metavar="BUNDLE", help="Check a finished bundle instead: its hashes, and every gate that this machine can run.", show_default=False
+    ),
+]
+
+
 def export(
-    checkpoint: Checkpoint,
-    out: Out,
+    checkpoint: Checkpoint = None,
+    out: Out = None,
     flavour: Flavour = None,
     trt: Trt = False,
     size: Size = None,
@@ -96,6 +104,7 @@ def export(
     sm: Targets = None,
     motion_adapter: MotionAdapter = None,
     data: Data = None,
+    verify: Verify = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -110,11 +119,19 @@ def export(
       scd export --checkpoint runs/mini-scd-v --data data --precision int8 --out bundle
       scd export --checkpoint runs/sd15-scd-v --out bundle --trt --frames 1,16,24
       scd export --checkpoint runs/sd15-scd-v --out bundle --flavour trt-rtx --sm 89
+      scd export --verify bundle
       scd animate me.png --poses dance.mp4 --model bundle
     """
+    from engines.core.errors import UsageError
     from engines.export.bundle import ExportRequest, export_bundle
     from scd_cli.console import Console, result
 
+    if verify is not None:
+        from engines.sessions.verify import verify as check
+
+        return result(check(verify, Console()), as_json, f"{verify}: every gate passed that this machine can run (--json shows figures)")
+    if checkpoint is None or out is None:
+        raise UsageError("scd export needs a checkpoint and a place for the bundle", "give --checkpoint and --out, or --verify BUNDLE")
     flavours = tuple(str(name) for name in flavour or ())
     options = given(size=size, frames=frames, precision=precision and str(precision), attn_accum=attn_accum and str(attn_accum))
     options |= given(data=data, motion_adapter=motion_adapter, targets=sm, flavours=flavours or None)

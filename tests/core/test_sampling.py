@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.core.guidance import conditions, guide, guided_at
+from engines.core.guidance import conditions, guided_at, mixed
 from engines.core.sampler import clean_and_noise, ddim_sample, ddim_step
 from engines.core.schedule import NoiseSchedule, PredictionType
 from engines.core.windows import windows
@@ -70,8 +70,8 @@ def test_epsilon_from_pure_noise_is_refused() -> None:
 def test_guidance_one_needs_one_condition_and_changes_nothing() -> None:
     assert (conditions(1.0), conditions(2.5), conditions(0.0)) == (1, 2, 2)
     stacked = np.array([[3.0], [1.0]], np.float32)
-    assert guide(stacked[:1], 1.0)[0] == 3.0
-    assert guide(stacked, 2.0)[0] == 5.0
+    assert mixed(stacked[:1], (1.0,))[0] == 3.0
+    assert mixed(stacked, (2.0, -1.0))[0] == 5.0
 
 
 @pytest.mark.parametrize(

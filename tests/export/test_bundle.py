@@ -18,8 +18,10 @@ from engines.export.bundle import ExportRequest, export_bundle  # noqa: E402
 from engines.export.graphs import bundle_graphs  # noqa: E402
 from engines.export.torch_twin import torch_sessions  # noqa: E402
 from engines.export.weights import SMALL  # noqa: E402
+from engines.generate.denoise import Settings  # noqa: E402
 from engines.generate.pipeline import Pipeline, open_pipeline, spec_of  # noqa: E402
 from engines.model.loading import load_autoencoder, load_model  # noqa: E402
+from engines.sessions.gates import relative_l2  # noqa: E402
 from tests.export.tiny_run import save_run  # noqa: E402
 from tests.model.tiny import tiny_autoencoder, tiny_scd  # noqa: E402
 
@@ -69,10 +71,10 @@ def test_onnxruntime_pipeline_equals_torch_pipeline(bundle: Path, guidance: floa
     for pipeline in (open_pipeline(read, ("cpu",)), Pipeline(spec_of(read), torch_sessions(bundle_graphs(model, autoencoder)))):
         conditions = 1 if guidance == 1.0 else 2
         pipeline.set_reference(pipeline.reference_kv(pipeline.encode(picture), poses[:1], conditions))
-        latents = pipeline.denoise(pipeline.pose_features(poses), 3, guidance, 0, lambda: None)
+        latents = pipeline.denoise(pipeline.pose_features(poses), Settings(steps=3, guidance=guidance), lambda: None)
         results.append((latents, np.stack(list(pipeline.decode(latents)))))
     (fast, shown), (plain, twin) = results
-    assert parity.relative_l2(fast, plain) < 1e-4
+    assert relative_l2(fast, plain) < 1e-4
     assert np.abs(shown.astype(int) - twin.astype(int)).max() <= 1
 
 

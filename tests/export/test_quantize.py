@@ -15,6 +15,7 @@ from engines.core.errors import ScdError, UsageError  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.export import quantize  # noqa: E402
 from engines.export.bundle import ExportRequest, export_bundle  # noqa: E402
+from engines.generate.denoise import Settings  # noqa: E402
 from engines.generate.pipeline import open_pipeline  # noqa: E402
 from engines.media.compare import psnr  # noqa: E402
 from tests.export.tiny_run import save_run  # noqa: E402
@@ -91,7 +92,11 @@ def test_int8_pictures_are_near_those_of_float32(bundles: tuple[Path, Path], gui
     for path in bundles:
         pipeline = open_pipeline(read_bundle(path), ("cpu",))
         pipeline.set_reference(pipeline.reference_kv(pipeline.encode(picture), poses[:1], 1 if guidance == 1.0 else 2))
-        results.append(np.stack(list(pipeline.decode(pipeline.denoise(pipeline.pose_features(poses), 3, guidance, 0, lambda: None)))))
+        results.append(
+            np.stack(
+                list(pipeline.decode(pipeline.denoise(pipeline.pose_features(poses), Settings(steps=3, guidance=guidance), lambda: None)))
+            )
+        )
     assert psnr(*results) > 30
     assert not np.array_equal(*results), "the int8 graph is in use"
 

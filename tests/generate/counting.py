@@ -1,5 +1,6 @@
 """A session that counts its runs and remembers what it was fed."""
 
+from collections.abc import Collection
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,9 +17,9 @@ class CountingSession:
         self.pins: list[dict[str, NDArray[Any]]] = []
         self.closed = False
 
-    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         self.feeds.append(dict(feeds))
-        return self.inner.run(feeds)
+        return self.inner.run(feeds, wanted)
 
     def pin(self, constants: Arrays) -> None:
         self.pins.append(dict(constants))

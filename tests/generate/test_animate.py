@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engines.core.bundle import read_bundle
 from engines.core.errors import ScdError, UsageError
 from engines.core.keypoints import BODY_NAMES, COUNT, PoseTrack
 from engines.core.report import NullReport, SilentBar
@@ -181,6 +182,12 @@ REFUSED: list[tuple[dict[str, Any], type[ScdError], str]] = [
     ({"reference": Path("gone.png")}, ScdError, "gone.png does not exist"),
     ({"poses": Path("gone.mp4")}, ScdError, "gone.mp4 does not exist"),
     ({"ref_pose": Path("gone.npz")}, ScdError, "--ref-pose"),
+    ({"sampler": "heun"}, UsageError, "use --sampler with one of: ddim, dpm++2m, euler, lcm"),
+    ({"sampler": "lcm"}, UsageError, "needs a model distilled for few steps, and tiny is none"),
+    ({"guidance_until": 1.5}, UsageError, "--guidance-until 1.5"),
+    ({"guidance_passes": 3}, UsageError, "must be 1 or 2"),
+    ({"reuse": 0}, UsageError, "--reuse at least 1"),
+    ({"reuse": 2}, UsageError, "tiny has none; export it again"),
 ]
 
 
@@ -188,12 +195,18 @@ REFUSED: list[tuple[dict[str, Any], type[ScdError], str]] = [
 def test_refused_before_the_model_is_loaded(
     request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], kind: type[ScdError], said: str
 ) -> None:
-    monkeypatch.setattr(module, "open_pipeline", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(module, "pipeline_on", lambda *_: pytest.fail("the model was loaded"))
     with pytest.raises(kind) as caught:
         animate(replace(request_, **change), NullReport())
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert left(request_) == []
+
+
+def test_lcm_is_for_models_that_say_they_are_distilled(request_: AnimateRequest) -> None:
+    bundle = read_bundle(Path(request_.model))
+    sampling = replace(bundle.facts.sampling, distilled=True)
+    module.check_model(replace(request_, sampler="lcm"), replace(bundle, facts=replace(bundle.facts, sampling=sampling)))
 
 
 def test_an_unknown_provider_leaves_nothing(request_: AnimateRequest) -> None:

@@ -1,6 +1,7 @@
 """The pipeline over the tiny bundle against plain loops over its numpy twin, and what it asks of its sessions."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from engines.core.bundle import read_bundle
 from engines.core.sampler import frame_noise
 from engines.core.windows import windows
+from engines.generate.denoise import Settings
 from engines.generate.features import FeatureStore
 from engines.generate.pipeline import Pipeline, open_pipeline, pictures_of, unit
 from tests.generate.counting import CountingSession
@@ -30,11 +32,13 @@ def counted(folder: Path) -> tuple[Pipeline, dict[str, CountingSession]]:
     return Pipeline(pipeline.spec, sessions), sessions
 
 
-def run(pipeline: Pipeline, frames: int, guidance: float, seed: int = 0, reference: int = 1) -> Floats:
+def run(pipeline: Pipeline, frames: int, guidance: float, seed: int = 0, reference: int = 1, **options: Any) -> Floats:
     """Latents of `frames` random pose pictures under a random reference."""
     conditions = 1 if guidance == 1.0 else 2
     pipeline.set_reference(pipeline.reference_kv(pipeline.encode(pictures(reference, 1)), pictures(2, 1), conditions))
-    return pipeline.denoise(pipeline.pose_features(pictures(3, frames)), STEPS, guidance, seed, lambda: None)
+    return pipeline.denoise(
+        pipeline.pose_features(pictures(3, frames)), Settings(steps=STEPS, guidance=guidance, seed=seed, **options), lambda: None
+    )
 
 
 def twin_kv(twin: TinyModel, guidance: float) -> dict[str, Floats]:
@@ -149,15 +153,15 @@ def test_features_on_disk_are_the_features(tiny: Tiny) -> None:
         assert len(store) == 11
         assert np.array_equal(store[3:9], features[3:9])
         run(pipeline, 1, 1.0)
-        on_disk = pipeline.denoise(store, STEPS, 1.0, 0, lambda: None)
-    assert np.array_equal(on_disk, pipeline.denoise(features, STEPS, 1.0, 0, lambda: None))
+        on_disk = pipeline.denoise(store, Settings(steps=STEPS, guidance=1.0), lambda: None)
+    assert np.array_equal(on_disk, pipeline.denoise(features, Settings(steps=STEPS, guidance=1.0), lambda: None))
 
 
 def test_progress_counts_windows_times_steps(tiny: Tiny) -> None:
     pipeline, _ = counted(tiny[0])
     run(pipeline, 1, 1.0)
     ticks: list[None] = []
-    pipeline.denoise(pipeline.pose_features(pictures(3, 19)), STEPS, 1.0, 0, lambda: ticks.append(None))
+    pipeline.denoise(pipeline.pose_features(pictures(3, 19)), Settings(steps=STEPS, guidance=1.0), lambda: ticks.append(None))
     assert len(ticks) == STEPS * len(pipeline.plan(19)) == STEPS * 3
 
 
@@ -182,3 +186,42 @@ def test_close_closes_every_session(tiny: Tiny) -> None:
     pipeline, sessions = counted(tiny[0])
     pipeline.close()
     assert all(session.closed for session in sessions.values())
+
+
+class OnDevice(CountingSession):
+    """A stand-in for a GPU's session: what it keeps, it hands on."""
+
+    def launch(self, feeds: Any) -> None:
+        self.left = self.run(feeds)
+
+    def keep(self) -> "OnDevice":
+        return self
+
+    def link(self, other: "OnDevice") -> list[str]:
+        self.inner.pin(other.left)
+        return list(other.left)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("options", "stays"),
+    [
+        ({}, True),
+        ({"guidance": 2.0}, True),
+        ({"guidance": 2.0, "guidance_passes": 2}, False),
+        ({"guidance": 2.0, "guidance_until": 0.5}, False),
+    ],
+)
+def test_keys_and_values_stay_on_a_device_that_can_keep_them(tiny: Tiny, options: dict[str, Any], stays: bool) -> None:
+    plain, others = counted(tiny[0])[0], counted(tiny[0])[1]
+    sessions = {name: OnDevice(session.inner) if name in ("reference", "target") else session for name, session in others.items()}
+    made = []
+    for pipeline in (plain, Pipeline(plain.spec, sessions)):
+        settings = Settings(**({"steps": STEPS, "guidance": 1.0} | options))
+        pipeline.read_reference(pipeline.encode(pictures(1, 1)), pictures(2, 1), settings)
+        made.append(pipeline.denoise(pipeline.pose_features(pictures(3, 5)), settings, lambda: None))
+    assert np.array_equal(*made)
+    assert sessions["reference"].closed is stays, "the pipeline gave its own hold on the K/V back"
+    assert bool(sessions["target"].pins) is not stays

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from engines.core.errors import ScdError
 from engines.sessions import tensorrt_session as module
 from engines.sessions.builders import PlanFacts, PlanRequest, build_to
+from engines.sessions.cuda import CudaDriver, driver_library
 from engines.sessions.plans import Plan
-from engines.sessions.tensorrt_session import CudaDriver, TensorRTSession, check_validity, driver_library, open_session
+from engines.sessions.tensorrt_session import TensorRTSession, check_validity, open_session
 from tests.sessions.small_graph import attention_graph
 
 HALF, SINGLE = np.float16, np.float32
@@ -258,6 +259,26 @@ def test_linked_keys_and_values_never_leave_the_gpu() -> None:
         assert reference.context.addresses[name] == target.context.addresses[name]
         assert cuda.uploads[target.context.addresses[name]] == 0
     assert cuda.mallocs == 6, "latents, timestep, prediction; ref_latents; two that are shared"
+
+
+def test_keys_and_values_outlive_the_reference_engine() -> None:
+    """The order of `scd animate`: read, close the reference, open the target, run; the K/V stay where they are."""
+    cuda = Cuda()
+    reference = pair(cuda)[0]
+    reference.launch({"ref_latents": rows(2)})
+    kept = reference.keep()
+    places = {name: reference.buffers[name].address for name in KV}
+    reference.close()
+    assert set(cuda.memory) == set(places.values())
+    target = opened("target", target_engine(), cuda)
+    assert target.link(kept) == list(KV)
+    kept.close()
+    kv = reference_values({"ref_latents": rows(2).astype(HALF)})
+    np.testing.assert_array_equal(target.run(feeds(3))["prediction"], expected(3, kv))
+    assert {name: target.context.addresses[name] for name in KV} == places
+    assert all(cuda.uploads[place] == 0 for place in places.values())
+    target.close()
+    assert not cuda.memory
 
 
 @pytest.mark.parametrize("first", ["reference", "target"])

@@ -1,0 +1,104 @@
+"""How a clip is denoised: which steps are guided, in how many passes, which run the whole network, and window by window at each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.core import guidance as cfg
+from engines.core.reuse import full_step
+from engines.core.windows import Window
+from engines.generate.deep import DeepStore
+
+if TYPE_CHECKING:
+    from engines.generate.pipeline import Features, Pipeline
+
+Latents = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to sample: `steps`, `guidance` scale (1 is none) and `seed` of the noise; `sampler` is a name of engines.core.samplers.
+
+    `guidance_until` (0 to 1): the share of the steps, from the first, that are guided. `guidance_passes` 2 runs reference and null
+    reference one after the other, in half the memory. `reuse` N > 1 runs the whole network at every N-th step alone (engines.core.reuse).
+    """
+
+    steps: int
+    guidance: float
+    seed: int = 0
+    sampler: str = "ddim"
+    guidance_until: float = 1.0
+    guidance_passes: Literal[1, 2] = 1
+    reuse: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One run over a window: which rows of the K/V (the reference's is 0, the null reference's 1), and what each row's prediction
+    counts for: null + g (reference - null) is g reference + (1 - g) null."""
+
+    rows: tuple[int, int]
+    shares: tuple[float, ...]
+
+
+def passes(settings: Settings, number: int, conditions: int) -> list[Pass]:
+    """What step `number` (from 1) runs, with K/V of so many conditions."""
+    scale = settings.guidance
+    if conditions == 1 or not cfg.guided_at(number, settings.steps, settings.guidance_until):
+        return [Pass((0, 1), (1.0,))]
+    if settings.guidance_passes == 2:
+        return [Pass((0, 1), (scale,)), Pass((1, 2), (1 - scale,))]
+    return [Pass((0, 2), (scale, 1 - scale))]
+
+
+def runs(settings: Settings, windows: int) -> int:
+    """How often a target graph runs for a clip: what the progress bar counts."""
+    conditions = cfg.conditions(settings.guidance)
+    return windows * sum(len(passes(settings, number, conditions)) for number in range(1, settings.steps + 1))
+
+
+class Denoiser:
+    """The predictor of one clip: to be called once a step, in order, with all frames' latents (F, C, h, w)."""
+
+    def __init__(self, pipeline: "Pipeline", features: "Features", settings: Settings, on_window: Callable[[], None]) -> None:
+        self.pipeline, self.features, self.settings, self.on_window = pipeline, features, settings, on_window
+        self.plan = pipeline.plan(len(features))
+        self.number = 0
+        self.deep = DeepStore()
+
+    def __enter__(self) -> "Denoiser":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.deep.__exit__(kind, value, trace)
+
+    def __call__(self, latents: Latents, timestep: int) -> Latents:
+        """The guided prediction for all frames, blended where windows overlap."""
+        self.number += 1
+        blended = np.zeros_like(latents)
+        for each in passes(self.settings, self.number, self.pipeline.conditions):
+            self.pipeline.show(each.rows, shallow=self.settings.reuse > 1)
+            for index, window in enumerate(self.plan):
+                prediction = self.predict(latents, timestep, each, index, window)
+                blended[window.start : window.stop] += window.weights[:, None, None, None] * cfg.mixed(prediction, each.shares)
+                self.on_window()
+        return blended
+
+    def predict(self, latents: Latents, timestep: int, each: Pass, index: int, window: Window) -> Latents:
+        """(conditions, f, C, h, w) for one window, by the whole network or by its outer layers."""
+        place, graph = slice(window.start, window.stop), self.pipeline.target
+        feeds: dict[str, NDArray[Any]] = {"latents": latents[place], "timestep": np.array([timestep], np.float32)}
+        feeds["pose_features"] = np.asarray(self.features[place], np.float32)
+        reuse, key = self.settings.reuse, (each.rows[0], index)
+        if reuse == 1:
+            return self.pipeline.sessions[graph].run(feeds, ("prediction",))["prediction"]
+        if full_step(self.number, reuse):
+            out = self.pipeline.sessions[graph].run(feeds)
+            self.deep[key] = out["deep"]
+            return out["prediction"]
+        feeds["deep"] = self.deep[key][: len(each.shares)]  # the first steps may have been guided and this one not
+        return self.pipeline.sessions[f"{graph}_shallow"].run(feeds)["prediction"]
