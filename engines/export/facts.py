@@ -10,7 +10,7 @@ from engines.export.torch_twin import saved_spec
 from engines.model.loading import SavedModel
 
 if TYPE_CHECKING:
-    from engines.export.bundle import ExportRequest
+    from engines.export.request import ExportRequest
     from engines.export.writing import Writing
 
 MINI_DATA = "synthetic people (scd prepare-data)"

@@ -26,7 +26,7 @@ from engines.model.loading import SavedModel
 from engines.sessions.gates import Arrays
 
 if TYPE_CHECKING:
-    from engines.export.bundle import ExportRequest
+    from engines.export.request import ExportRequest
 
 DTYPES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.FLOAT16: "float16"}
 

@@ -1,9 +1,9 @@
 """How a clip is denoised: which steps are guided, in how many passes, which run the whole network, and window by window at each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,29 @@ from engines.core import guidance as cfg
 from engines.core.reuse import full_step
 from engines.core.windows import Window
 from engines.generate.deep import DeepStore
-
-if TYPE_CHECKING:
-    from engines.generate.pipeline import Features, Pipeline
+from engines.sessions.base import Session
 
 Latents = NDArray[np.float32]
+
+
+class Features(Protocol):
+    """Pose features (F, D, h, w) that can be cut along F: an array, or a store on disk."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, place: slice, /) -> NDArray[Any]: ...
+
+
+class Network(Protocol):
+    """What of the pipeline denoises: its sessions, which of them is the target, and the K/V of `conditions` conditions."""
+
+    target: str
+    conditions: int
+
+    @property
+    def sessions(self) -> Mapping[str, Session]: ...
+
+    def plan(self, frames: int) -> list[Window]: ...
+    def show(self, rows: tuple[int, int], shallow: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +82,9 @@ def runs(settings: Settings, windows: int) -> int:
 class Denoiser:
     """The predictor of one clip: to be called once a step, in order, with all frames' latents (F, C, h, w)."""
 
-    def __init__(self, pipeline: "Pipeline", features: "Features", settings: Settings, on_window: Callable[[], None]) -> None:
-        self.pipeline, self.features, self.settings, self.on_window = pipeline, features, settings, on_window
-        self.plan = pipeline.plan(len(features))
+    def __init__(self, network: Network, features: Features, settings: Settings, on_window: Callable[[], None]) -> None:
+        self.network, self.features, self.settings, self.on_window = network, features, settings, on_window
+        self.plan = network.plan(len(features))
         self.number = 0
         self.deep = DeepStore()
 
@@ -80,8 +98,8 @@ class Denoiser:
         """The guided prediction for all frames, blended where windows overlap."""
         self.number += 1
         blended = np.zeros_like(latents)
-        for each in passes(self.settings, self.number, self.pipeline.conditions):
-            self.pipeline.show(each.rows, shallow=self.settings.reuse > 1)
+        for each in passes(self.settings, self.number, self.network.conditions):
+            self.network.show(each.rows, shallow=self.settings.reuse > 1)
             for index, window in enumerate(self.plan):
                 prediction = self.predict(latents, timestep, each, index, window)
                 blended[window.start : window.stop] += window.weights[:, None, None, None] * cfg.mixed(prediction, each.shares)
@@ -90,15 +108,15 @@ class Denoiser:
 
     def predict(self, latents: Latents, timestep: int, each: Pass, index: int, window: Window) -> Latents:
         """(conditions, f, C, h, w) for one window, by the whole network or by its outer layers."""
-        place, graph = slice(window.start, window.stop), self.pipeline.target
+        place, graph = slice(window.start, window.stop), self.network.target
         feeds: dict[str, NDArray[Any]] = {"latents": latents[place], "timestep": np.array([timestep], np.float32)}
         feeds["pose_features"] = np.asarray(self.features[place], np.float32)
         reuse, key = self.settings.reuse, (each.rows[0], index)
         if reuse == 1:
-            return self.pipeline.sessions[graph].run(feeds, ("prediction",))["prediction"]
+            return self.network.sessions[graph].run(feeds, ("prediction",))["prediction"]
         if full_step(self.number, reuse):
-            out = self.pipeline.sessions[graph].run(feeds)
+            out = self.network.sessions[graph].run(feeds)
             self.deep[key] = out["deep"]
             return out["prediction"]
         feeds["deep"] = self.deep[key][: len(each.shares)]  # the first steps may have been guided and this one not
-        return self.pipeline.sessions[f"{graph}_shallow"].run(feeds)["prediction"]
+        return self.network.sessions[f"{graph}_shallow"].run(feeds)["prediction"]

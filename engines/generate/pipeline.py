@@ -5,7 +5,7 @@ It runs on any Session: onnxruntime from a bundle, or torch modules in the bench
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,13 @@ from engines.core.samplers import sampler_named
 from engines.core.schedule import NoiseSchedule
 from engines.core.windows import Window, windows
 from engines.generate.backends import Backend, onnxruntime_backend
-from engines.generate.denoise import Denoiser, Settings
+from engines.generate.denoise import Denoiser, Features, Settings
 from engines.sessions.base import Keeping, Kept, Session
 
 Pictures = NDArray[np.uint8]
 Latents = NDArray[np.float32]
 PICTURES_AT_ONCE = 4  # through the pose encoder or the decoder, of PIXELS_AT_ONCE at most
 PIXELS_AT_ONCE = 4 * 192 * 256
-
-
-class Features(Protocol):
-    """Pose features (F, D, h, w) that can be cut along F: an array, or a store on disk."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, place: slice, /) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True)

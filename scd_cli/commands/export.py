@@ -123,7 +123,8 @@ def export(
       scd animate me.png --poses dance.mp4 --model bundle
     """
     from engines.core.errors import UsageError
-    from engines.export.bundle import ExportRequest, export_bundle
+    from engines.export.bundle import export_bundle
+    from engines.export.request import ExportRequest
     from scd_cli.console import Console, result
 
     if verify is not None:

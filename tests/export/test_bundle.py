@@ -14,8 +14,9 @@ from engines.core.bundle import read_bundle  # noqa: E402
 from engines.core.errors import ScdError  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.export import parity  # noqa: E402
-from engines.export.bundle import ExportRequest, export_bundle  # noqa: E402
+from engines.export.bundle import export_bundle  # noqa: E402
 from engines.export.graphs import bundle_graphs  # noqa: E402
+from engines.export.request import ExportRequest  # noqa: E402
 from engines.export.torch_twin import torch_sessions  # noqa: E402
 from engines.export.weights import SMALL  # noqa: E402
 from engines.generate.denoise import Settings  # noqa: E402

@@ -18,8 +18,9 @@ pytest.importorskip("onnxscript")
 from engines.core.bundle import read_bundle, write_facts  # noqa: E402
 from engines.core.errors import ScdError, UsageError  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
-from engines.export.bundle import ExportRequest, export_bundle  # noqa: E402
+from engines.export.bundle import export_bundle  # noqa: E402
 from engines.export.graphs import bundle_graphs  # noqa: E402
+from engines.export.request import ExportRequest  # noqa: E402
 from engines.export.torch_twin import saved_spec, torch_sessions  # noqa: E402
 from engines.export.writing import round_to_half  # noqa: E402
 from engines.generate.denoise import Settings  # noqa: E402

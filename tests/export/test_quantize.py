@@ -14,7 +14,8 @@ from engines.core.bundle import read_bundle  # noqa: E402
 from engines.core.errors import ScdError, UsageError  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.export import quantize  # noqa: E402
-from engines.export.bundle import ExportRequest, export_bundle  # noqa: E402
+from engines.export.bundle import export_bundle  # noqa: E402
+from engines.export.request import ExportRequest  # noqa: E402
 from engines.generate.denoise import Settings  # noqa: E402
 from engines.generate.pipeline import open_pipeline  # noqa: E402
 from engines.media.compare import psnr  # noqa: E402
