@@ -12,6 +12,8 @@ from engines.core.windows import windows
 from engines.generate.denoise import Settings, passes
 
 GIGABYTE = 1e9
+PROCESS = 1e8  # bytes of the interpreter and its libraries
+LOADING = 7  # bytes a parameter of a float32 graph while onnxruntime widens its float16 file: 6.0 GB for 860 M (docs/engines.md)
 LIVE_MAPS = 24  # feature maps of the widest level that are alive at once, gated feed-forward included (docs/engines.md)
 
 
@@ -44,7 +46,8 @@ def work(bundle: Bundle, settings: Settings, target: str, lengths: list[int]) ->
 
 
 def memory(bundle: Bundle, flavour: str, settings: Settings, target: str, longest: int) -> float | None:
-    """Bytes while the target graphs run: their weights, the K/V, the widest feature maps. Every one as the flavour holds it."""
+    """Bytes while the target graphs are loaded or while they run, whichever is more: weights, K/V, the widest feature maps, each as the
+    flavour holds it."""
     graphs: Mapping[str, Any] = bundle.graphs(flavour)
     names = [target] + ([f"{target}_shallow"] if settings.reuse > 1 else [])
     if any("parameters" not in graphs[name] for name in names):
@@ -54,7 +57,9 @@ def memory(bundle: Bundle, flavour: str, settings: Settings, target: str, longes
     kv = sum(2 * site.tokens * site.channels for site in bundle.facts.sites) * cfg.conditions(settings.guidance)
     widest = prod(graphs[target]["inputs"]["pose_features"]["shape"][1:])
     activations = LIVE_MAPS * conditions * longest * widest
-    return float(size * (sum(graphs[name]["parameters"] for name in names) + 2 * kv + activations))
+    parameters = sum(graphs[name]["parameters"] for name in names)
+    running = size * (parameters + 2 * kv + activations)
+    return PROCESS + float(max(running, (LOADING if size == 4 else size) * parameters))
 
 
 def outlook(bundle: Bundle, backend: str, flavour: str, settings: Settings, frames: int, target: str) -> dict[str, Any]:
