@@ -66,8 +66,9 @@ def write_bundle(saved: "SavedModel", folder: Path, request: ExportRequest, repo
     from engines.export.samples import held_out_samples
     from engines.export.torch_twin import saved_spec
     from engines.export.weights import write_weights
-    from engines.export.writing import Writing, give_back, model_tensors, round_to_half
+    from engines.export.writing import Writing, model_tensors, round_to_half
     from engines.model.checkpoint import WEIGHTS
+    from engines.sessions.memory import give_back
 
     saved_spec(saved, request.frames)  # refuses frames that the model cannot take
     round_to_half(saved.model, saved.autoencoder)

@@ -1,9 +1,7 @@
 """Writing the graphs of a bundle: each in float32 for the CPU first, through all gates, then in the dialects of the GPU flavours."""
 
-import ctypes
 import gc
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -24,18 +22,12 @@ from engines.export.weights import WeightFile, move_weights, save_graph
 from engines.model.checkpoint import prefixed
 from engines.model.loading import SavedModel
 from engines.sessions.gates import Arrays
+from engines.sessions.memory import give_back
 
 if TYPE_CHECKING:
     from engines.export.request import ExportRequest
 
 DTYPES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.FLOAT16: "float16"}
-
-
-def give_back() -> None:
-    """Return freed memory to the system: glibc keeps gigabytes of freed tensors below 32 MB for itself."""
-    gc.collect()
-    with suppress(OSError, AttributeError):  # other C libraries have no such call
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def round_to_half(*modules: nn.Module) -> None:
@@ -105,6 +97,7 @@ class Writing:
     def save(self, graph: Graph, dialect: Dialect, file: str) -> dict[str, Any]:
         """Write a graph; returns what bundle.json says of it. A float16 trace leaves gigabytes of its own weights behind."""
         described = self.trace_to(graph, dialect, file)
+        gc.collect()  # the trace is full of cycles
         give_back()
         return described
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engines.core.errors import ScdError, UsageError
 from engines.sessions.base import Arrays, TensorSpec
+from engines.sessions.memory import give_back
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 FATAL_ONLY = 4  # what goes wrong comes as an exception
@@ -74,6 +75,7 @@ class OrtSession:
         onnxruntime.set_default_logger_severity(FATAL_ONLY)
         self.path = path
         self.session = load(path, providers)
+        give_back()
         self.inputs, self.outputs = specs(self.session.get_inputs()), specs(self.session.get_outputs())
         self.device = "cuda" if "CUDAExecutionProvider" in self.session.get_providers() else "cpu"
         self.pinned: dict[str, onnxruntime.OrtValue] = {}
