@@ -51,15 +51,15 @@ def timed(step: Callable[[], Any], steps: int) -> dict[str, float]:
 def run_graph(name: str, bundle: Path, frames: int, steps: int) -> dict[str, float]:
     """A graph of the bundle through the run time's own session; no torch in this process."""
     from engines.core.bundle import read_bundle
-    from engines.sessions import verify
+    from engines.core.sites import is_kv
     from engines.sessions.onnxruntime_session import open_session
+    from engines.sessions.verify import seeded_feeds
 
     read = read_bundle(bundle)
-    verify.SIZES.update(frames=frames, conditions=2)
-    feeds = verify.seeded_feeds(read.facts.graphs[name]["inputs"])
+    feeds = seeded_feeds(read.facts.graphs[name]["inputs"], {"frames": frames, "conditions": 2})
     session = open_session(read.graph_path(name), ("cpu",))
-    session.pin({key: array for key, array in feeds.items() if key.startswith("ref_")})
-    each = {key: array for key, array in feeds.items() if not key.startswith("ref_")}
+    session.pin({key: array for key, array in feeds.items() if is_kv(key)})
+    each = {key: array for key, array in feeds.items() if not is_kv(key)}
     assert "torch" not in sys.modules
     return timed(lambda: session.run(each, ("prediction",)), steps) | {"flop": read.facts.graphs[name]["flop"] * 2 * frames}
 

@@ -21,6 +21,11 @@ class Site:
         return f"ref_v.{self.name}"
 
 
+def is_kv(name: str) -> bool:
+    """Whether a tensor is a reference's key or value (ref_latents and ref_pose_features are none)."""
+    return name.startswith(("ref_k.", "ref_v."))
+
+
 def kv_names(sites: Iterable[Site]) -> list[str]:
     """Tensor names in graph order: key, value, key, value ... site by site."""
     return [name for site in sites for name in (site.key_name, site.value_name)]

@@ -10,6 +10,7 @@ from engines.core.report import Report
 from engines.export.plans import build_plans, check_possible, tensorrt_flavours
 from engines.export.request import ExportRequest, check_request
 from engines.media.output import atomic
+from engines.sessions.builders import MODULES
 
 if TYPE_CHECKING:
     from engines.core.specs import ModelSpec
@@ -54,8 +55,9 @@ def export_bundle(request: ExportRequest, report: Report) -> dict[str, Any]:
     with atomic(request.out, request.overwrite) as temporary:
         temporary.mkdir()
         facts, spec = write_bundle(load(request), temporary, request, report)
-        engines = build_plans(read_bundle(temporary), spec, flavours, request.targets, report)
-        return facts | ({"engines": engines} if engines else {})
+        if not any(flavour in MODULES for flavour in flavours):
+            return facts
+        return facts | {"engines": build_plans(read_bundle(temporary), spec, flavours, request.targets, report)}
 
 
 def write_bundle(saved: "SavedModel", folder: Path, request: ExportRequest, report: Report) -> "tuple[dict[str, Any], ModelSpec]":

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.core.bundle import SCHEMA_VERSION
-from engines.core.errors import ScdError
 from engines.export.torch_twin import saved_spec
 from engines.model.loading import SavedModel
 
@@ -25,8 +24,6 @@ def shareable(recipe: dict[str, Any]) -> dict[str, Any]:
 def bundle_facts(saved: SavedModel, writing: "Writing", request: "ExportRequest") -> dict[str, Any]:
     spec, sampling, facts = saved_spec(saved, request.frames), saved.sampling, saved.facts
     window, kind = spec.window, "scd-v" if saved.model.spec.motion else "scd-i"
-    if window.default > window.max:
-        raise ScdError(f"a window of {window.default} frames is longer than the motion modules' {window.max}", "give less with --frames")
     recipe = shareable(facts["recipe"]) | {"model": asdict(saved.model.spec), "schedule": saved.schedule.to_json()}
     recipe["sampling"] = asdict(sampling)
     return {

@@ -6,7 +6,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from engines.export.graphs import Graph, is_kv
+from engines.core.sites import is_kv
+from engines.export.graphs import Graph
 
 
 def flop(graph: Graph) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from engines.core.sites import kv_names
+from engines.core.sites import is_kv, kv_names
 from engines.core.specs import ModelSpec, deep_channels, shallow_sites
 from engines.export.exportable import Dialect, exportable
 from engines.model.autoencoder import Autoencoder
@@ -121,10 +121,6 @@ def target_graphs(model: SCD, example: dict[str, Tensor], deep: Tensor) -> list[
     outer_dynamic = {k: v for k, v in dynamic.items() if k in outer} | {"deep": {0: "conditions", 1: "frames"}}
     whole = [Graph(name, Target(model, moves), example, ["prediction", "deep"], dynamic) for name, moves in kinds]
     return whole + [Graph(f"{n}_shallow", TargetShallow(model, moves), outer, ["prediction"], outer_dynamic) for n, moves in kinds]
-
-
-def is_kv(name: str) -> bool:
-    return name.startswith(("ref_k.", "ref_v."))
 
 
 def bundle_graphs(model: SCD, autoencoder: Codec) -> list[Graph]:

@@ -25,6 +25,8 @@ def saved_spec(saved: SavedModel, frames: tuple[int, int, int] | None = None) ->
     least, usual, most = frames or (1, sampling.window, longest)
     if spec.motion and most > longest:
         raise ScdError(f"the motion modules see at most {longest} frames, not {most}", f"give --frames that end with {longest} or less")
+    if usual > most:
+        raise ScdError(f"a window of {usual} frames is longer than the motion modules' {most}", "give less with --frames")
     window = WindowSpec(min=least, max=most, default=usual, overlap=min(sampling.overlap, usual // 4 if frames else usual - 1))
     latents = LatentSpec(channels=spec.unet.latent_channels, downscale=spec.downscale, scaling_factor=1.0)
     outer = tuple(kv_names(shallow_sites(spec)))

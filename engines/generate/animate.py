@@ -18,7 +18,7 @@ from engines.core.errors import ScdError, UsageError
 from engines.core.report import Report
 from engines.core.samplers import SAMPLERS
 from engines.generate.backends import Backend, choose
-from engines.generate.denoise import Settings, runs
+from engines.generate.denoise import Settings, runs, target_graphs
 from engines.generate.dry_run import outlook
 from engines.generate.features import FeatureStore
 from engines.generate.pipeline import Pipeline, pipeline_on
@@ -257,7 +257,7 @@ def read_reference(job: Job, pipeline: Pipeline, settings: Settings, seconds: di
     pipeline.target = pipeline.target_for(len(job.indices))
     with timed(seconds, "load"):
         pipeline.drop("encoder", "reference")
-        pipeline.load(pipeline.target)
+        pipeline.load(*target_graphs(pipeline.target, settings))
 
 
 def input_hashes(job: Job) -> dict[str, str]:
@@ -294,8 +294,8 @@ def dry_run(request: AnimateRequest, report: Report) -> dict[str, Any]:
     job = check(request, report)
     backend, settings = choose(job.bundle, request.providers, report), settings_of(request, job.bundle)
     say(job, settings, backend, report)
-    spare = pipeline_on(job.bundle, backend)
-    return outlook(job.bundle, backend.name, backend.flavour, settings, len(job.indices), spare.target_for(len(job.indices)))
+    pipeline, frames = pipeline_on(job.bundle, backend), len(job.indices)
+    return outlook(job.bundle, backend, settings, pipeline.target_for(frames), pipeline.plan(frames))
 
 
 def say(job: Job, settings: Settings, backend: Backend, report: Report) -> None:
@@ -330,7 +330,7 @@ def render(job: Job, pipeline: Pipeline, features: FeatureStore, settings: Setti
         latents = pipeline.denoise(features, settings, lambda: bar.advance(1))
     device = pipeline.device
     with timed(seconds, "load"):
-        pipeline.drop(pipeline.target, f"{pipeline.target}_shallow")
+        pipeline.drop(*target_graphs(pipeline.target, settings))
         pipeline.load("decoder")
     writer = open_writer(request.output, job.fps, job.output_size, request.overwrite)
     with timed(seconds, "decode and write"), report.stage("decode and write", len(latents)) as bar, writer as sink:

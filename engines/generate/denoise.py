@@ -79,6 +79,11 @@ def runs(settings: Settings, windows: int) -> int:
     return windows * sum(len(passes(settings, number, conditions)) for number in range(1, settings.steps + 1))
 
 
+def target_graphs(target: str, settings: Settings) -> tuple[str, ...]:
+    """The graphs that a clip is denoised with: the target, and its shallow twin where features are reused."""
+    return (target, f"{target}_shallow") if settings.reuse > 1 else (target,)
+
+
 class Denoiser:
     """The predictor of one clip: to be called once a step, in order, with all frames' latents (F, C, h, w)."""
 

@@ -1,6 +1,6 @@
 """What a clip would take, from what the bundle says of its graphs: `scd animate --dry-run`. No weights are loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 from engines.core import guidance as cfg
 from engines.core.bundle import Bundle
 from engines.core.reuse import full_step
-from engines.core.windows import windows
-from engines.generate.denoise import Settings, passes
+from engines.core.windows import Window
+from engines.generate.backends import Backend
+from engines.generate.denoise import Settings, passes, runs, target_graphs
 
 GIGABYTE = 1e9
 PROCESS = 1e8  # bytes of the interpreter and its libraries
@@ -49,7 +50,7 @@ def memory(bundle: Bundle, flavour: str, settings: Settings, target: str, longes
     """Bytes while the target graphs are loaded or while they run, whichever is more: weights, K/V, the widest feature maps, each as the
     flavour holds it."""
     graphs: Mapping[str, Any] = bundle.graphs(flavour)
-    names = [target] + ([f"{target}_shallow"] if settings.reuse > 1 else [])
+    names = target_graphs(target, settings)
     if any("parameters" not in graphs[name] for name in names):
         return None
     size = 2 if graphs[target]["inputs"]["latents"]["dtype"] == "float16" else 4
@@ -62,21 +63,17 @@ def memory(bundle: Bundle, flavour: str, settings: Settings, target: str, longes
     return PROCESS + float(max(running, (LOADING if size == 4 else size) * parameters))
 
 
-def outlook(bundle: Bundle, backend: str, flavour: str, settings: Settings, frames: int, target: str) -> dict[str, Any]:
-    """For a clip of so many frames on the graph `target`."""
-    window, graphs = bundle.facts.window, bundle.graphs(flavour)
-    plan = windows(frames, window.default, window.overlap)
-    lengths = [each.stop - each.start for each in plan]
-    conditions = cfg.conditions(settings.guidance)
-    runs = len(plan) * sum(len(passes(settings, n, conditions)) for n in range(1, settings.steps + 1))
-    widest = prod(bundle.facts.graphs[target]["inputs"]["pose_features"]["shape"][1:])
-    deep = 2 * conditions * sum(lengths) * widest if settings.reuse > 1 else 0
-    bytes_needed = memory(bundle, flavour, settings, target, max(lengths))
+def outlook(bundle: Bundle, backend: Backend, settings: Settings, target: str, plan: Sequence[Window]) -> dict[str, Any]:
+    """For a clip that is denoised in the windows of `plan`, on the graph `target`."""
+    graphs, frames, lengths = bundle.graphs(backend.flavour), plan[-1].stop, [window.stop - window.start for window in plan]
+    widest = prod(graphs[target]["inputs"]["pose_features"]["shape"][1:])
+    deep = 2 * cfg.conditions(settings.guidance) * sum(lengths) * widest if settings.reuse > 1 else 0
+    bytes_needed = memory(bundle, backend.flavour, settings, target, max(lengths))
     operations = work(bundle, settings, target, lengths)
-    names = ["encoder", "pose", "reference", target] + ([f"{target}_shallow"] if settings.reuse > 1 else []) + ["decoder"]
+    names = ("encoder", "pose", "reference", *target_graphs(target, settings), "decoder")
     return asdict(
         Outlook(
-            backend, {name: str(graphs[name]["file"]) for name in names}, frames, len(plan), settings.steps, runs,
+            backend.name, {name: str(graphs[name]["file"]) for name in names}, frames, len(plan), settings.steps, runs(settings, len(plan)),
             None if bytes_needed is None else round(bytes_needed / GIGABYTE, 3), round((4 * frames * widest + deep) / GIGABYTE, 3),
             None if operations is None else round(operations / 1e12, 3),
         )

@@ -15,6 +15,7 @@ from engines.core.bundle import Bundle, LatentSpec, WindowSpec
 from engines.core.sampler import frame_noise
 from engines.core.samplers import sampler_named
 from engines.core.schedule import NoiseSchedule
+from engines.core.sites import is_kv
 from engines.core.windows import Window, windows
 from engines.generate.backends import Backend, onnxruntime_backend
 from engines.generate.denoise import Denoiser, Features, Settings
@@ -218,5 +219,5 @@ def pipeline_on(bundle: Bundle, backend: Backend) -> Pipeline:
 def spec_of(bundle: Bundle) -> PipelineSpec:
     facts = bundle.facts
     inputs = facts.graphs.get("target_shallow", {}).get("inputs", {})
-    outer = tuple(name for name in inputs if name.startswith("ref_"))
+    outer = tuple(name for name in inputs if is_kv(name))
     return PipelineSpec(facts.size, facts.latents, facts.window, facts.schedule, facts.sampling.shared_noise, outer)

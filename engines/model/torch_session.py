@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engines.core.sites import is_kv
+
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
@@ -25,7 +27,7 @@ class TorchSession:
     def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, NDArray[np.float32]]:
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in feeds.items()} | self.pinned
         values = [tensors[name] for name in self.input_names]
-        kv = [name for name in self.input_names if name.startswith("ref_k.") or name.startswith("ref_v.")]
+        kv = [name for name in self.input_names if is_kv(name)]
         if kv:
             plain = len(values) - len(kv)
             values = [*values[:plain], values[plain:]]  # type: ignore[list-item]

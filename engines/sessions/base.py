@@ -27,6 +27,24 @@ class TensorSpec:
         return None if fixed else f"has the shape {array.shape}, not {self.shape}"
 
 
+def fitted(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Contiguous, and float32 as float16 where the graph computes in float16: the pipeline knows float32 alone."""
+    halved = array.dtype == np.float32 and dtype == np.float16
+    return np.asarray(array, np.float16 if halved else array.dtype, order="C")
+
+
+def widened(outputs: Arrays) -> dict[str, NDArray[Any]]:
+    """float16 outputs as float32."""
+    return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in outputs.items()}
+
+
+def check_complete(graph: str, inputs: Collection[str], feeds: Collection[str], kept: Collection[str]) -> None:
+    """ValueError unless feeds and what the session holds already are together the inputs, each once."""
+    missing, twice = sorted(set(inputs) - set(feeds) - set(kept)), sorted(set(feeds) & set(kept))
+    if missing or twice:
+        raise ValueError(f"{graph}: inputs missing: {missing}, given though pinned: {twice}")
+
+
 class Kept(Protocol):
     """Outputs of a session that stay on its device when it is closed."""
 

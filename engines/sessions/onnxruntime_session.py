@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engines.core.errors import ScdError, UsageError
-from engines.sessions.base import Arrays, TensorSpec
+from engines.sessions.base import Arrays, TensorSpec, check_complete, fitted, widened
 from engines.sessions.memory import give_back
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -81,31 +81,24 @@ class OrtSession:
         self.pinned: dict[str, onnxruntime.OrtValue] = {}
 
     def pin(self, constants: Arrays) -> None:
-        fitted = self.fitted(constants)
-        self.check(fitted)
-        self.pinned = {k: onnxruntime.OrtValue.ortvalue_from_numpy(v, self.device, 0) for k, v in fitted.items()}
+        arrays = self.checked(constants)
+        self.pinned = {k: onnxruntime.OrtValue.ortvalue_from_numpy(v, self.device, 0) for k, v in arrays.items()}
 
-    def fitted(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
-        """Contiguous, and float32 as float16 where the graph computes in float16: the pipeline knows float32 alone."""
-        halved = {name for name, spec in self.inputs.items() if spec.dtype == np.float16}
-        return {k: np.asarray(v, np.float16 if k in halved and v.dtype == np.float32 else v.dtype, order="C") for k, v in feeds.items()}
-
-    def check(self, feeds: Arrays) -> None:
-        """ValueError for a name, dtype or shape that the graph does not take."""
+    def checked(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+        """Ready to bind. ValueError for a name, dtype or shape that the graph does not take."""
         unknown = sorted(set(feeds) - set(self.inputs))
         if unknown:
             raise ValueError(f"{self.path.name} has no inputs {unknown}")
-        for name, array in feeds.items():
+        out = {name: fitted(array, self.inputs[name].dtype) for name, array in feeds.items()}
+        for name, array in out.items():
             wrong = self.inputs[name].mismatch(array)
             if wrong:
                 raise ValueError(f"{self.path.name}: {name} {wrong}")
+        return out
 
     def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
-        feeds = self.fitted(feeds)  # alive until the run is over
-        self.check(feeds)
-        missing, twice = sorted(set(self.inputs) - set(feeds) - set(self.pinned)), sorted(set(feeds) & set(self.pinned))
-        if missing or twice:
-            raise ValueError(f"{self.path.name}: inputs missing: {missing}, given though pinned: {twice}")
+        feeds = self.checked(feeds)  # alive until the run is over
+        check_complete(self.path.name, self.inputs, feeds, self.pinned)
         binding = self.session.io_binding()
         for name, value in self.pinned.items():
             binding.bind_ortvalue_input(name, value)
@@ -115,8 +108,7 @@ class OrtSession:
         for name in names:
             binding.bind_output(name, "cpu")
         self.session.run_with_iobinding(binding)
-        outputs = dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
-        return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in outputs.items()}
+        return widened(dict(zip(names, binding.copy_outputs_to_cpu(), strict=True)))
 
     def close(self) -> None:
         self.pinned = {}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engines.core.errors import ScdError
 from engines.media.output import atomic
-from engines.sessions.base import Arrays, TensorSpec
+from engines.sessions.base import Arrays, TensorSpec, check_complete, fitted, widened
 from engines.sessions.builders import PlanFacts, last_error, listener, tensorrt_module
 from engines.sessions.cuda import SMALLER, Buffer, Device, Shape, allocate, cuda_device, release
 from engines.sessions.plans import Plan, check_shape
@@ -30,12 +30,6 @@ def same_kind(mine: TensorSpec, its: TensorSpec) -> bool:
     if mine.dtype != its.dtype or len(mine.shape) != len(its.shape):
         return False
     return all(a == b for a, b in zip(mine.shape, its.shape, strict=True) if a is not None and b is not None)
-
-
-def fitted(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Contiguous, and float32 as float16 where the engine computes in float16: the pipeline knows float32 alone."""
-    halved = array.dtype == np.float32 and dtype == np.float16
-    return np.asarray(array.astype(np.float16) if halved else array, order="C")
 
 
 def tensor_specs(trt: Any, engine: Any) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
@@ -212,10 +206,7 @@ class TensorRTSession:
 
     def launch(self, feeds: Arrays) -> None:
         """`run` that leaves the outputs on the GPU, for sessions that are linked to this one."""
-        kept = self.pinned | self.linked
-        missing, twice = sorted(set(self.inputs) - set(feeds) - kept), sorted(set(feeds) & kept)
-        if missing or twice:
-            raise ValueError(f"{self.facts.graph}: inputs missing: {missing}, given though pinned: {twice}")
+        check_complete(self.graph, self.inputs, feeds, self.pinned | self.linked)
         self.upload(self.checked(feeds))
         self.set_shapes()
         self.must(self.context.execute_async_v3(self.cuda.stream), "run")
@@ -234,7 +225,7 @@ class TensorRTSession:
         for name, array in out.items():
             self.cuda.d2h(array, self.buffers[name].address)
         self.cuda.synchronize()
-        return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in out.items()}
+        return widened(out)
 
     def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
         self.launch(feeds)

@@ -20,11 +20,12 @@ SIZES = {"n": 1, "frames": 2, "conditions": 1}
 LEAST_SWAP = 1e-3  # relative L2 difference of predictions under two references
 
 
-def seeded_feeds(inputs: Mapping[str, Mapping[str, Any]]) -> Arrays:
-    """Unit normal inputs of the shapes that bundle.json gives, the same at every call; the timestep lies in the middle."""
+def seeded_feeds(inputs: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int] = SIZES) -> Arrays:
+    """Unit normal inputs of the shapes that bundle.json gives, `sizes` by its free axes' names; the same at every call. The timestep lies
+    in the middle."""
     rng, out = np.random.default_rng(0), {}
     for name, entry in inputs.items():
-        shape = [SIZES[axis] if isinstance(axis, str) else axis for axis in entry["shape"]]
+        shape = [sizes[axis] if isinstance(axis, str) else axis for axis in entry["shape"]]
         out[name] = np.full(shape, 500, np.float32) if name == "timestep" else rng.standard_normal(shape, dtype=np.float32)
     return out
 

@@ -11,6 +11,7 @@ import pytest
 from engines.core.bundle import FACTS, Bundle, read_bundle
 from engines.core.errors import ScdError, UsageError
 from engines.core.report import NullReport
+from engines.core.windows import windows
 from engines.generate import backends
 from engines.generate.denoise import Settings
 from engines.generate.dry_run import outlook
@@ -18,6 +19,7 @@ from engines.sessions import cuda, onnxruntime_session, tensorrt_session
 from tests.generate.tiny_model import FEATURES, SITES, TOKENS, WIDTH, TinyModel
 
 Tiny = tuple[Path, TinyModel]
+CPU = backends.Backend("cpu", "ort-cpu", lambda name: pytest.fail(f"{name} was loaded"))
 
 
 class Notes(NullReport):
@@ -93,7 +95,7 @@ def test_outlook_counts_by_hand(tiny: Tiny) -> None:
         facts["graphs"]["target"] |= {"flop": 1_000_000_000, "parameters": 1_000_000}
 
     bundle = annotated(tiny[0], change)
-    said = outlook(bundle, "cpu", "ort-cpu", Settings(steps=4, guidance=2.0, guidance_until=0.5), 19, "target")
+    said = outlook(bundle, CPU, Settings(steps=4, guidance=2.0, guidance_until=0.5), "target", windows(19, 8, 2))
     plan = [8, 8, 8]
     assert (said["windows"], said["runs"], said["steps"]) == (3, 12, 4)
     assert said["work_tflop"] == pytest.approx(sum(plan) * (2 + 2 + 1 + 1) * 1e-3, abs=1e-3)
@@ -104,7 +106,7 @@ def test_outlook_counts_by_hand(tiny: Tiny) -> None:
 
 
 def test_outlook_of_an_older_export_leaves_out_what_it_cannot_know(tiny: Tiny) -> None:
-    said = outlook(read_bundle(tiny[0]), "cpu", "ort-cpu", Settings(steps=2, guidance=1.0), 3, "target")
+    said = outlook(read_bundle(tiny[0]), CPU, Settings(steps=2, guidance=1.0), "target", windows(3, 8, 2))
     assert said["work_tflop"] is None
     assert said["memory_gb"] is None
     assert said["graphs"]["target"] == "target.onnx"
