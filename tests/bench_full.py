@@ -149,7 +149,18 @@ def child(way: str, options: argparse.Namespace) -> dict[str, float]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def report_animate(bundle: Path) -> None:
+    """The whole command on this bundle: 4 frames, 2 steps."""
+    from tests.bench import EXAMPLES, measure
+
+    with tempfile.TemporaryDirectory(prefix="scd-bench-full-") as folder:
+        clip = ["animate", str(EXAMPLES / "ref.png"), "--poses", str(EXAMPLES / "dance.mp4"), "--frames", "0:4", "--steps", "2"]
+        done = measure([sys.executable, "-m", "scd_cli", *clip, "--model", str(bundle), "-o", str(Path(folder) / "out.mp4")])
+    print(f"scd animate, 4 frames, 2 steps: {done.seconds:.0f} s, peak {done.megabytes / 1000:.2f} GB, loading included")
+
+
 def report(options: argparse.Namespace) -> None:
+    report_animate(options.bundle)
     print(f"{options.frames} frames of 256x256, two conditions, best of {options.steps} steps, float32, {time.strftime('%Y-%m-%d')}")
     found = {}
     for way, name in WAYS.items():
