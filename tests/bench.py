@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 MEGABYTE = 1e6
 START_UPS = {"scd --help": ["--help"], "scd animate --help": ["animate", "--help"], "a usage error": ["animate", "--frames", "3"]}
-LIMITS = {"start": 0.3, "seconds": 60.0, "memory": 1500.0, "growth": 1.15, "eager": 0.6}
+LIMITS = {"start": 0.3, "seconds": 60.0, "memory": 1500.0, "growth": 1.15, "eager": 0.6, "drawing": 2.0}
 SHORT, LONG = 48, 480
 ANIMATE = """
 import json, sys
@@ -83,6 +83,19 @@ def bench_start_up() -> None:
     for name, arguments in START_UPS.items():
         runs = sorted(measure([sys.executable, "-m", "scd_cli", *arguments]).seconds for _ in range(5))
         show(name, f"{runs[2]:.3f} s", f"< {LIMITS['start']} s (median of 5)", runs[2] < LIMITS["start"])
+
+
+def bench_drawing() -> None:
+    """A pose picture of the examples' person at the model's size, the fastest of ten rounds."""
+    import timeit
+
+    from engines.pose.draw import DrawStyle, draw_pose
+    from engines.pose.files import load_track
+
+    still, style = load_track(EXAMPLES / "ref.npz"), DrawStyle()
+    rounds = timeit.repeat(lambda: draw_pose(still.points[0], still.size, (192, 256), style), number=10, repeat=10)
+    milliseconds = min(rounds) * 100
+    show("drawing a pose", f"{milliseconds:.2f} ms", f"< {LIMITS['drawing']:.0f} ms", milliseconds < LIMITS["drawing"])
 
 
 def animate(folder: Path, **options: Any) -> tuple[Measured, dict[str, Any]]:
@@ -163,6 +176,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     bench_start_up()
+    bench_drawing()
     with tempfile.TemporaryDirectory(prefix="scd-bench-") as folder:
         bench_examples(Path(folder), options.model, {"steps": 2} if options.quick else {})
         bench_length(Path(folder), options.model)

@@ -6,14 +6,13 @@ the reason.
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from engines.core.bundle import Bundle, sha256
 from engines.core.errors import ScdError
+from engines.core.places import cache_folder
 from engines.core.report import Report
 from engines.sessions.builders import PlanFacts, PlanRequest, Shapes, build_apart, tensorrt_module
 
@@ -25,15 +24,6 @@ PICTURES = (1, 1, 4)
 class Plan:
     path: Path
     facts: PlanFacts
-
-
-def cache_folder() -> Path:
-    """$SCD_CACHE, or scd's folder in the user's cache."""
-    chosen = os.environ.get("SCD_CACHE")
-    if chosen:
-        return Path(chosen)
-    home = Path(os.environ.get("LOCALAPPDATA") or Path.home()) if sys.platform == "win32" else Path.home() / ".cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "scd"
 
 
 def plan_path(request: PlanRequest, version: str) -> Path:
