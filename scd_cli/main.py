@@ -1,6 +1,7 @@
 """The `scd` command: its six subcommands and the boundary where errors become one sentence and an exit code.
 
-Exit codes: 0 done, 1 something the user can mend (or a bug), 2 the command line is wrong, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 something the user can mend (or a bug), 2 the command line is wrong, 3 part of a batch failed, 130 stopped by
+Ctrl-C.
 Nothing heavy is imported here: help and usage errors answer before numpy or a runtime could be loaded.
 """
 
@@ -9,9 +10,10 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from engines.core.errors import ScdError
 from scd_cli.commands import animate, evaluate, export, prepare_data, train, tryon
@@ -23,6 +25,18 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: it answers in half the time, and docs/cli.md is made from it
     add_completion=False,
 )
+
+
+class LoneRay(TyperCommand):
+    """Lets `--ray` stand without its address: Typer's options take a value or none, not either."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for place, word in enumerate(args):
+            if word == "--ray" and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                args = [*args[: place + 1], "local", *args[place + 1 :]]
+        return super().parse_args(ctx, args)
+
+
 for name, command in (
     ("prepare-data", prepare_data.prepare_data),
     ("train", train.train),
@@ -31,7 +45,7 @@ for name, command in (
     ("tryon", tryon.tryon),
     ("evaluate", evaluate.evaluate),
 ):
-    app.command(name)(command)
+    app.command(name, cls=LoneRay if name == "animate" else None)(command)
 
 
 def print_version(wanted: bool) -> None:

@@ -44,6 +44,25 @@ def parse_fps(text: str) -> Fraction:
     return fps
 
 
+def parse_seconds(text: str) -> Fraction:
+    """`1.5`, `1:02.5` or `1:00:02` -> seconds as an exact fraction."""
+    try:
+        parts = [Fraction(part) for part in text.split(":")]
+    except (ValueError, ZeroDivisionError):
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts) or any(part >= 60 for part in parts[1:]):
+        raise typer.BadParameter(f"{text} is not a time; write seconds, for example 1.5 or 1:02")
+    return sum((part * 60**place for place, part in enumerate(reversed(parts))), Fraction(0))
+
+
+def parse_pose_model(text: str) -> tuple[Path, Path]:
+    """`det.onnx,pose.onnx` -> both paths."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 2 or not all(parts):
+        raise typer.BadParameter(f"{text} is not two files; write detector,network, for example yolox.onnx,dwpose.onnx")
+    return Path(parts[0]), Path(parts[1])
+
+
 def parse_list(text: str) -> tuple[str, ...]:
     """`cuda,cpu` -> ("cuda", "cpu")."""
     names = tuple(part.strip() for part in text.split(",") if part.strip())

@@ -34,11 +34,12 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from engines.core.report import NullReport
 from engines.generate import animate as module
+from engines.generate import studio
 options = json.loads(sys.argv[1])
 checkpoint = options.pop("checkpoint", None)
 if checkpoint:
     from engines.export.torch_twin import open_torch_pipeline
-    module.pipeline_on = lambda bundle, backend: open_torch_pipeline(Path(checkpoint))
+    studio.pipeline_on = lambda bundle, backend: open_torch_pipeline(Path(checkpoint))
 for name in ("reference", "poses", "output"):
     options[name] = Path(options[name])
 summary = module.animate(module.AnimateRequest(**options), NullReport())

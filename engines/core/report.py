@@ -1,7 +1,5 @@
 """How the machinery tells people what it does, without knowing who listens (Rich in the command line, nothing in tests)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -23,6 +21,14 @@ class Report(Protocol):
 
 
 class SilentBar:
+    """A stage of which nothing is shown."""
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Nothing was shown."""
+
     def advance(self, count: int) -> None:
         """Nothing is shown."""
 
@@ -30,9 +36,8 @@ class SilentBar:
 class NullReport:
     """Says nothing."""
 
-    @contextmanager
-    def stage(self, name: str, total: int, done: int = 0) -> Iterator[SilentBar]:
-        yield SilentBar()
+    def stage(self, name: str, total: int, done: int = 0) -> StageContext:
+        return SilentBar()
 
     def note(self, text: str) -> None:
         """Nothing is said."""

@@ -23,14 +23,34 @@ class Step:
     following: float
 
 
-def path(schedule: NoiseSchedule, steps: int, on_step: OnStep) -> Iterator[Step]:
-    """The `steps` steps (1 to schedule.train_timesteps) from the schedule's end to a_t = 1, `following` of the last.
+@dataclass(slots=True)
+class State:
+    """What a sampler carries from step to step, and can go on from: latents (frames, ...) after `done` steps, and, of samplers of second
+    order, the x_0 of the step before (`earlier`) and its a_t (`before`). Without latents it is a clip that has not begun."""
+
+    latents: Latents | None = None
+    earlier: Latents | None = None
+    before: float = 0.0
+    done: int = 0
+
+    def begin(self, noise: Latents) -> Latents:
+        """The latents to step in place: those that are here, or a copy of the noise."""
+        if self.latents is None:
+            self.latents = noise.astype(np.float32)
+        return self.latents
+
+
+def path(schedule: NoiseSchedule, steps: int, on_step: OnStep, done: int = 0) -> Iterator[Step]:
+    """The `steps` steps (1 to schedule.train_timesteps) from the schedule's end to a_t = 1, `following` of the last, without the first
+    `done` of them.
 
     `on_step(number)` is called once the step is done, which is when the next one is asked for.
     """
     alphas, timesteps = schedule.alphas_cumprod(), schedule.timesteps(steps)
     ends = [*alphas[timesteps[1:]], 1.0]
     for number, (timestep, following) in enumerate(zip(timesteps, ends, strict=True), 1):
+        if number <= done:
+            continue
         yield Step(number, int(timestep), float(alphas[timestep]), float(following))
         if on_step is not None:
             on_step(number)
@@ -72,15 +92,25 @@ def ddim_frames(latents: Latents, prediction: Latents, step: Step, kind: Predict
         frame[...] = ddim_step(frame, predicted, step.alpha, step.following, kind)
 
 
-def ddim_sample(predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: OnStep = None, seed: int = 0) -> Latents:
+def ddim_sample(
+    predict: Predict,
+    noise: Latents,
+    schedule: NoiseSchedule,
+    steps: int,
+    on_step: OnStep = None,
+    seed: int = 0,
+    state: State | None = None,
+) -> Latents:
     """Latents from noise (frames, ...) in `steps` steps. `predict(latents, timestep)`; `on_step(number)` after each step, from 1.
 
     Frame by frame in place: a long clip costs its latents and one prediction, not a copy for every term of the formula. The prediction
     has no name here, so that it is gone before the next one is made. `seed` is for samplers that draw noise: DDIM draws none.
-    ValueError where an epsilon prediction would start from pure noise (a_t = 0).
+    `state` is what to go on from, and where `on_step` finds the latents. ValueError where an epsilon prediction would start from pure
+    noise (a_t = 0).
     """
-    latents = noise.astype(np.float32)
+    state = state or State()
+    latents = state.begin(noise)
     del noise  # the caller's may be the only other copy
-    for step in path(schedule, steps, on_step):
+    for step in path(schedule, steps, on_step, state.done):
         ddim_frames(latents, predict(latents, step.timestep), step, schedule.prediction_type)
     return latents

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from engines.core.sampler import Latents, OnStep, Predict, Step, clean_and_noise, ddim_frames, ddim_sample, path
+from engines.core.sampler import Latents, OnStep, Predict, State, Step, clean_and_noise, ddim_frames, ddim_sample, path
 from engines.core.schedule import NoiseSchedule, PredictionType
 
 SMALLEST_ALPHA = 2.0**-24  # stands for a_t = 0 where its logarithm is needed, as in diffusers
@@ -17,11 +17,19 @@ class Sampler(Protocol):
 
     `predict(latents, timestep)` gets variance-preserving latents, sqrt(a_t) x_0 + sqrt(1 - a_t) epsilon, and answers with what
     `schedule.prediction_type` names. `on_step(number)` is called after each step, from 1. `seed` (0 or more) matters only to samplers that
-    draw noise. ValueError where an epsilon prediction would start from pure noise (a_t = 0).
+    draw noise. `state` is what to go on from, stepped in place, so that `on_step` can keep it. ValueError where an epsilon prediction
+    would start from pure noise (a_t = 0).
     """
 
     def __call__(
-        self, predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: OnStep = None, seed: int = 0
+        self,
+        predict: Predict,
+        noise: Latents,
+        schedule: NoiseSchedule,
+        steps: int,
+        on_step: OnStep = None,
+        seed: int = 0,
+        state: State | None = None,
     ) -> Latents: ...
 
 
@@ -58,32 +66,51 @@ def dpm_frames(latents: Latents, earlier: Latents, prediction: Latents, step: St
         last[...] = clean
 
 
-def dpm_sample(predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: OnStep = None, seed: int = 0) -> Latents:
+def dpm_sample(
+    predict: Predict,
+    noise: Latents,
+    schedule: NoiseSchedule,
+    steps: int,
+    on_step: OnStep = None,
+    seed: int = 0,
+    state: State | None = None,
+) -> Latents:
     """DPM-Solver++(2M), deterministic, midpoint (Lu et al. 2022, algorithm 2), the last step of first order. See Sampler.
 
     Keeps one x_0 per frame beside the latents. Where the schedule begins at a_t = 0, the first step is the exact limit, DDIM's step; only
     lambda, which weighs the second step's extrapolation, takes SMALLEST_ALPHA for 0.
     """
-    latents = noise.astype(np.float32)
+    state = state or State()
+    latents = state.begin(noise)
     del noise  # the caller's may be the only other copy
-    earlier, before = np.zeros_like(latents), 0.0
-    for step in path(schedule, steps, on_step):
-        weight = extrapolation(before, step)
-        dpm_frames(latents, earlier, predict(latents, step.timestep), step, schedule.prediction_type, weight)
-        before = step.alpha
+    if state.earlier is None:
+        state.earlier = np.zeros_like(latents)
+    for step in path(schedule, steps, on_step, state.done):
+        weight = extrapolation(state.before, step)
+        dpm_frames(latents, state.earlier, predict(latents, step.timestep), step, schedule.prediction_type, weight)
+        state.before = step.alpha
     return latents
 
 
-def euler_sample(predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: OnStep = None, seed: int = 0) -> Latents:
+def euler_sample(
+    predict: Predict,
+    noise: Latents,
+    schedule: NoiseSchedule,
+    steps: int,
+    on_step: OnStep = None,
+    seed: int = 0,
+    state: State | None = None,
+) -> Latents:
     """Euler's method in sigma = sqrt((1 - a_t) / a_t) (Karras et al. 2022, algorithm 1 without its correction). See Sampler.
 
     Its latents y = x / sqrt(a_t) step by y <- y + (sigma' - sigma) epsilon, and y = x_0 + sigma epsilon: that is x_0 + sigma' epsilon, the
     DDIM step (Song et al. 2021, eq. 13) in other units. It is done as such, because sigma is infinite at a_t = 0. What differs is
     the start: y = sigma noise, so x = sqrt(1 - a_t) noise and not noise. With zero terminal SNR nothing differs.
     """
-    latents = noise.astype(np.float32)
+    state = state or State()
+    latents = state.begin(noise)
     del noise  # the caller's may be the only other copy
-    for step in path(schedule, steps, on_step):
+    for step in path(schedule, steps, on_step, state.done):
         if step.number == 1:
             latents *= np.float32(math.sqrt(1 - step.alpha))
         ddim_frames(latents, predict(latents, step.timestep), step, schedule.prediction_type)
@@ -114,15 +141,24 @@ def lcm_frames(latents: Latents, prediction: Latents, step: Step, kind: Predicti
             frame += np.float32(math.sqrt(1 - step.following)) * fresh_noise(frame.shape, seed, step.number, index)
 
 
-def lcm_sample(predict: Predict, noise: Latents, schedule: NoiseSchedule, steps: int, on_step: OnStep = None, seed: int = 0) -> Latents:
+def lcm_sample(
+    predict: Predict,
+    noise: Latents,
+    schedule: NoiseSchedule,
+    steps: int,
+    on_step: OnStep = None,
+    seed: int = 0,
+    state: State | None = None,
+) -> Latents:
     """Multistep latent consistency sampling (Luo et al. 2023; Song et al. 2023, algorithm 1). See Sampler.
 
     Only for distilled models, which map any x_t to x_0 at once: with others it draws new noise at every step for nothing.
     The last step adds none. Timesteps are the schedule's trailing ones.
     """
-    latents = noise.astype(np.float32)
+    state = state or State()
+    latents = state.begin(noise)
     del noise  # the caller's may be the only other copy
-    for step in path(schedule, steps, on_step):
+    for step in path(schedule, steps, on_step, state.done):
         lcm_frames(latents, predict(latents, step.timestep), step, schedule.prediction_type, seed)
     return latents
 

@@ -1,91 +1,46 @@
 """`scd animate`: the person of one picture in the poses of a driver. Torch-free; everything that can be refused is refused first."""
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import islice
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.core.bundle import Bundle, read_bundle, resolve_model, sha256
-from engines.core.errors import ScdError, UsageError
+from engines.core import guidance as cfg
+from engines.core.bundle import Bundle
+from engines.core.errors import UsageError
 from engines.core.report import Report
-from engines.core.samplers import SAMPLERS
-from engines.generate.backends import Backend, choose
+from engines.generate.backends import Backend
+from engines.generate.checkpoint import Checkpoint
 from engines.generate.denoise import Settings, runs, target_graphs
 from engines.generate.dry_run import outlook
 from engines.generate.features import FeatureStore
-from engines.generate.pipeline import Pipeline, pipeline_on
+from engines.generate.finish import finisher, preview_frames, write_preview
+from engines.generate.pipeline import Pipeline
+from engines.generate.poses import Poses, ReferencePose, given_reference_pose, pose_pictures, poses_of, reference_picture, reference_pose
+from engines.generate.request import AnimateRequest, AnimateSummary, check_numbers, check_paths
+from engines.generate.studio import Studio
+from engines.media.encoding import PICTURES, size_in_file
 from engines.media.fit import Box, fit_and_pad, fit_box, unpad
-from engines.media.images import read_image
+from engines.media.images import read_image, write_png
 from engines.media.output import check_output
-from engines.media.resample import exact_rate, resampled
-from engines.media.writer import CODECS, check_format, most_fps, open_writer
-from engines.pose.drivers import Driver, Kind, open_driver
+from engines.media.resample import at_rate, exact_rate
+from engines.media.sound import Sound
+from engines.media.workspace import workspace
+from engines.media.writer import most_fps, open_writer
+from engines.pose.drivers import Driver, open_driver
 
 Picture = NDArray[np.uint8]
 STILL_FPS = Fraction(25)  # of drivers that have no rate: stills, OpenPose JSON
-MAX_SIDE = 8192
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnimateRequest:
-    """What the user asked for; None leaves a choice to the model or the driver. `frames` is a range of driver frames, end excluded.
-
-    `sampler` to `reuse` are Settings of engines.generate.denoise; `providers` as in engines.generate.backends.choose.
-    """
-
-    reference: Path
-    poses: Path
-    output: Path
-    model: str
-    steps: int | None = None
-    guidance: float | None = None
-    seed: int = 0
-    sampler: str = "ddim"
-    guidance_until: float = 1.0
-    guidance_passes: Literal[1, 2] = 1
-    reuse: int = 1
-    frames: tuple[int | None, int | None] = (None, None)
-    fps: Fraction | None = None
-    size: tuple[int, int] | None = None
-    providers: tuple[str, ...] = ()
-    ref_pose: Path | None = None
-    driver_kind: Kind | None = None
-    overwrite: bool = False
-
-
-@dataclass
-class AnimateSummary:
-    """What was made, for people and for --json. `seconds` by stage; `inputs` are sha256 by path."""
-
-    output: str
-    frames: int
-    fps: str
-    size: tuple[int, int]
-    model: str
-    steps: int
-    guidance: float
-    seed: int
-    sampler: str
-    guidance_until: float
-    guidance_passes: int
-    reuse: int
-    driver_kind: str
-    reference_pose: str
-    backend: str
-    device: str
-    inputs: dict[str, str]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @contextmanager
@@ -93,6 +48,42 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     start = time.monotonic()
     yield
     seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 3)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which frames of the driver are shown, one after the other (rising, some again), at which rate, and where in its sound they begin."""
+
+    indices: list[int]
+    fps: Fraction
+    start: Fraction
+
+    @property
+    def duration(self) -> Fraction:
+        return len(self.indices) / self.fps
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A checked request: everything opened but the networks."""
+
+    request: AnimateRequest
+    bundle: Bundle
+    driver: Driver
+    ref_pose: Driver | None
+    picture: Picture
+    canvas: Picture
+    box: Box
+    span: Span
+    settings: Settings
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(width, height) of the frames: the reference's place in the model's canvas, or the reference's shape fit into --size."""
+        if self.request.size is None:
+            return self.box.width, self.box.height
+        inner = fit_box((self.picture.shape[1], self.picture.shape[0]), self.request.size)
+        return inner.width, inner.height
 
 
 def frame_range(wanted: tuple[int | None, int | None], driver: Driver) -> tuple[int, int]:
@@ -107,97 +98,22 @@ def frame_range(wanted: tuple[int | None, int | None], driver: Driver) -> tuple[
     return start, stop
 
 
-def check_numbers(request: AnimateRequest) -> None:
-    if request.steps is not None and not 1 <= request.steps <= 1000:
-        raise UsageError(f"--steps {request.steps} is not possible", "use 1 to 1000")
-    if request.size is not None and not all(16 <= side <= MAX_SIDE for side in request.size):
-        raise UsageError(f"--size {request.size[0]}x{request.size[1]} is not possible", f"use 16 to {MAX_SIDE} pixels a side")
-    if request.fps is not None and not 0 < request.fps <= 240:
-        raise UsageError(f"--fps {request.fps} is not possible", "use a rate above 0 and up to 240")
-    if request.guidance is not None and not 0 <= request.guidance <= 30:
-        raise UsageError(f"--guidance {request.guidance} is not possible", "use 0 to 30")
-    if not 0 <= request.guidance_until <= 1:
-        raise UsageError(f"--guidance-until {request.guidance_until} is not possible", "use a share of the steps, 0 to 1")
-    if request.guidance_passes not in (1, 2) or request.reuse < 1:
-        raise UsageError("--guidance-passes must be 1 or 2, and --reuse at least 1", "leave them out for the exact, fastest way")
-    if request.sampler not in SAMPLERS:
-        raise UsageError(f"there is no sampler {request.sampler}", f"use --sampler with one of: {', '.join(SAMPLERS)}")
-
-
-def check_paths(request: AnimateRequest) -> None:
-    """The output can be written, and is none of the inputs (--overwrite would destroy it)."""
-    check_format(request.output)
-    for path in (request.reference, request.poses, request.ref_pose):
-        if path is not None and path.exists() and request.output.exists() and path.samefile(request.output):
-            raise UsageError(f"the output {request.output} is also an input", "name another with -o")
-    check_output(request.output, request.overwrite)
-
-
-BESIDE = (".npz", ".json", "_keypoints.json", "_pose.png")
-
-
-def reference_pose(request: AnimateRequest, report: Report) -> Driver | None:
-    """From --ref-pose, or from a keypoint or skeleton file beside the reference with its name; None where there is neither."""
-    if request.ref_pose is not None:
-        if not request.ref_pose.exists():
-            raise ScdError(f"the reference's pose {request.ref_pose} does not exist", "check the path given with --ref-pose")
-        return open_driver(request.ref_pose, name="the reference's pose")
-    candidates = [request.reference.with_name(request.reference.stem + ending) for ending in BESIDE]
-    for path in (candidate for candidate in candidates if candidate.is_file()):
-        try:
-            return open_driver(path)
-        except ScdError as error:  # nobody asked for this file: it may be something else of the same name
-            report.warn(f"{path} lies beside the reference but is no pose: {error.message}")
-    return None
-
-
-def embedded(picture: Picture, box: Box, canvas: tuple[int, int]) -> Picture:
-    """A pose picture of the box's size on a black canvas."""
-    out = np.zeros((canvas[1], canvas[0], 3), np.uint8)
-    out[box.top : box.top + box.height, box.left : box.left + box.width] = picture
-    return out
-
-
-def pose_pictures(driver: Driver, indices: list[int], box: Box, canvas: tuple[int, int]) -> Iterator[Picture]:
-    """The driver's pictures for these (rising) frame numbers, in the reference's box; a frame may be used again."""
-    first, wanted = indices[0], iter(indices)
-    number = next(wanted, None)
-    for index, picture in enumerate(driver.pictures(first, indices[-1] + 1, (box.width, box.height)), first):
-        placed = embedded(picture, box, canvas)
-        while number == index:
-            yield placed
-            number = next(wanted, None)
-    if number is not None:
-        raise ScdError(f"the driver {driver.path} ends before its frame {number}", f"use --frames {first}:{number}")
-
-
-def chunks(pictures: Iterator[Picture], size: int) -> Iterator[Picture]:
-    """Blocks (n, H, W, 3) of up to `size` pictures."""
-    while block := list(islice(pictures, size)):
-        yield np.stack(block)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A checked request: everything opened but the model's graphs."""
-
-    request: AnimateRequest
-    bundle: Bundle
-    driver: Driver
-    ref_pose: Driver | None
-    canvas: Picture
-    box: Box
-    indices: list[int]
-    fps: Fraction
-    output_size: tuple[int, int]
-
-
-def written_size(request: AnimateRequest, picture: Picture, box: Box) -> tuple[int, int]:
-    """(width, height) of the frames: the reference's place in the model's canvas, or the reference's shape fit into --size."""
-    if request.size is None:
-        return box.width, box.height
-    inner = fit_box((picture.shape[1], picture.shape[0]), request.size)
-    return inner.width, inner.height
+def span_of(request: AnimateRequest, driver: Driver) -> Span:
+    """The frames to show. A driver at its own, even rate gives each of its frames once; else time decides."""
+    start, stop = frame_range(request.frames, driver)
+    own = exact_rate(driver.fps) if driver.fps is not None else None
+    fps = min(exact_rate(request.fps or driver.fps or STILL_FPS), most_fps(request.output))
+    times = driver.times(fps)
+    end_of_last = times[-1] + 1 / (own or fps)
+    if request.start is None and request.end is None:
+        begin, end = times[start], times[stop] if stop < len(times) else end_of_last
+    else:
+        begin, end = request.start or Fraction(0), min(request.end or end_of_last, end_of_last)
+        if begin >= end:
+            raise UsageError(f"--start {float(begin):g} is not inside {driver.path}, which lasts {float(end_of_last):g} s", "choose less")
+    if not driver.variable and own in (None, fps) and request.start is None and request.end is None:
+        return Span(list(range(start, stop)), fps, begin)
+    return Span(at_rate(times, end_of_last, fps, begin, end), fps, begin)
 
 
 def check_model(request: AnimateRequest, bundle: Bundle) -> None:
@@ -224,118 +140,238 @@ def settings_of(request: AnimateRequest, bundle: Bundle) -> Settings:
     )  # fmt: skip
 
 
-def check(request: AnimateRequest, report: Report) -> Job:
+def check(request: AnimateRequest, studio: Studio) -> Clip:
     """Refuse what cannot work, in the order in which it is cheap."""
     check_numbers(request)
     check_paths(request)
     picture = read_image(request.reference, "the reference picture")
     driver = open_driver(request.poses, request.driver_kind)
-    start, stop = frame_range(request.frames, driver)
-    ref_pose = reference_pose(request, report)
-    bundle = read_bundle(resolve_model(request.model))
+    span = span_of(request, driver)
+    ref_pose = given_reference_pose(request, studio.report)
+    bundle = studio.bundle(request.model)
     check_model(request, bundle)
     canvas, box = fit_and_pad(picture, bundle.facts.size, "edge")
-    fps = min(exact_rate(request.fps or driver.fps or STILL_FPS), most_fps(request.output))
-    indices = list(range(start, stop))
-    if driver.fps is not None and fps != exact_rate(driver.fps):
-        indices = [start + i for i in resampled(stop - start, driver.fps, fps)]
-    return Job(request, bundle, driver, ref_pose, canvas, box, indices, fps, written_size(request, picture, box))
+    return Clip(request, bundle, driver, ref_pose, picture, canvas, box, span, settings_of(request, bundle))
 
 
-def read_reference(job: Job, pipeline: Pipeline, settings: Settings, seconds: dict[str, float]) -> None:
-    """Encode the reference and leave its K/V in the target session: once a clip."""
-    size = job.bundle.facts.size
-    pose = np.zeros_like(job.canvas)
-    if job.ref_pose is not None:
-        pose = next(pose_pictures(job.ref_pose, [0], job.box, size))
-    with timed(seconds, "load"):
-        pipeline.load("encoder", "pose", "reference")
-    with timed(seconds, "encode"):
-        latents = pipeline.encode(job.canvas[None])
-    with timed(seconds, "reference"):
-        pipeline.read_reference(latents, pose[None], settings)
-    pipeline.target = pipeline.target_for(len(job.indices))
-    with timed(seconds, "load"):
-        pipeline.drop("encoder", "reference")
-        pipeline.load(*target_graphs(pipeline.target, settings))
+def chunks(pictures: Iterator[Picture], size: int) -> Iterator[Picture]:
+    """Blocks (n, H, W, 3) of up to `size` pictures."""
+    while block := list(islice(pictures, size)):
+        yield np.stack(block)
 
 
-def input_hashes(job: Job) -> dict[str, str]:
-    paths = [job.request.reference, job.request.poses] + ([job.ref_pose.path] if job.ref_pose else [])
-    return {str(path): sha256(path) if path.is_file() else folder_hash(path) for path in paths}
+def input_hashes(clip: Clip, studio: Studio) -> dict[str, str]:
+    paths = [clip.request.reference, clip.request.poses] + ([clip.ref_pose.path] if clip.ref_pose else [])
+    return {str(path): studio.sha256(path) if path.is_file() else folder_hash(path, studio) for path in paths}
 
 
-def folder_hash(folder: Path) -> str:
-    return hashlib.sha256("".join(sha256(p) for p in sorted(folder.glob("*.json"))).encode()).hexdigest()
+def folder_hash(folder: Path, studio: Studio) -> str:
+    return hashlib.sha256("".join(studio.sha256(p) for p in sorted(folder.iterdir()) if p.is_file()).encode()).hexdigest()
 
 
-def animate(request: AnimateRequest, report: Report) -> AnimateSummary:
-    """Make the clip. The same request and seed give the same frames on one machine. ScdError for what cannot be done."""
+def scd_version() -> str:
+    try:
+        return version("scd-cli")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "unknown"
+
+
+def animate(request: AnimateRequest, report: Report, studio: Studio | None = None, wait: bool = False) -> AnimateSummary:
+    """Make the clip. The same request and seed give the same frames on one machine. ScdError for what cannot be done.
+
+    An interrupted run leaves a hidden folder beside the output; the next run of the same request goes on from it and ends with the same
+    bytes. `studio` serves several clips. `wait` for another process that makes the same output, instead of refusing.
+    """
+    own = studio or Studio(report)
     seconds: dict[str, float] = {}
     with timed(seconds, "check"):
-        job = check(request, report)
-        inputs = input_hashes(job)
-        backend = choose(job.bundle, request.providers, report)
-    settings, facts = settings_of(request, job.bundle), job.bundle.facts
-    say(job, settings, backend, report)
-    pipeline = pipeline_on(job.bundle, backend)
-    with FeatureStore() as features:
-        device = render(job, pipeline, features, settings, seconds, report)
-    fps = f"{job.fps.numerator}/{job.fps.denominator}"
-    pose = "none" if job.ref_pose is None else str(job.ref_pose.path)
-    return AnimateSummary(
-        output=str(request.output), frames=len(job.indices), fps=fps, size=size_in_file(job), model=facts.name, **asdict(settings),
-        driver_kind=job.driver.kind, reference_pose=pose, backend=backend.name, device=device, inputs=inputs, seconds=seconds,
+        clip = check(request, own)
+        inputs = input_hashes(clip, own)
+        backend = own.backend(request.model, request.providers)
+    say(clip, backend, report)
+    with workspace(request.output, wait) as folder:
+        check_output(request.output, request.overwrite)  # another process may have made it since
+        return make(clip, own, backend, inputs, folder, seconds)
+
+
+def make(clip: Clip, studio: Studio, backend: Backend, inputs: dict[str, str], folder: Path, seconds: dict[str, float]) -> AnimateSummary:
+    request, report = clip.request, studio.report
+    with timed(seconds, "detect"):
+        reference = reference_pose(request, clip.ref_pose, clip.picture, studio)
+        poses = poses_of(request, clip.driver, clip.span.indices, reference, clip.picture, studio)
+    if poses.picture is not None:
+        write_png(request.align_path, poses.picture, True)
+    pipeline = studio.pipeline(request.model, request.providers)
+    settings, span, driver = clip.settings, clip.span, clip.driver
+    checkpoint = Checkpoint(folder, state_key(clip, inputs, poses, reference, backend))
+    summary = AnimateSummary(
+        output=str(request.output), frames=len(span.indices), fps=f"{span.fps.numerator}/{span.fps.denominator}", size=clip.frame_size,
+        model=clip.bundle.facts.name, **asdict(settings), driver_kind=driver.kind, reference_pose=reference.source, align=poses.align,
+        sound=driver.sound and not request.mute and request.output.suffix.lower() not in PICTURES, backend=backend.name, device="", inputs=inputs, seconds=seconds,
     )  # fmt: skip
+    Render(clip, poses, reference, pipeline, studio, seconds).run(checkpoint, summary, folder)
+    say_times(summary, report)
+    return summary
+
+
+def state_key(clip: Clip, inputs: dict[str, str], poses: Poses, reference: ReferencePose, backend: Backend) -> str:
+    """Of all that decides the latents. What was detected and aligned counts by its numbers, not by how it came about."""
+    drawn = hashlib.sha256(b"driver" if poses.points is None else np.ascontiguousarray(poses.points).tobytes())
+    drawn.update(b"" if reference.points is None else np.ascontiguousarray(reference.points).tobytes())
+    facts, span = clip.bundle.facts, clip.span
+    parts = [scd_version(), sorted(inputs.values()), sorted(facts.files.items()), asdict(clip.settings), backend.name, clip.request.size]
+    return json.dumps([*parts, span.indices, str(span.fps), asdict(clip.box), drawn.hexdigest(), poses.size], default=str)
 
 
 def dry_run(request: AnimateRequest, report: Report) -> dict[str, Any]:
     """Refuse what `animate` would refuse, and say what it would take. Writes nothing."""
-    job = check(request, report)
-    backend, settings = choose(job.bundle, request.providers, report), settings_of(request, job.bundle)
-    say(job, settings, backend, report)
-    pipeline, frames = pipeline_on(job.bundle, backend), len(job.indices)
-    return outlook(job.bundle, backend, settings, pipeline.target_for(frames), pipeline.plan(frames))
+    studio = Studio(report)
+    clip = check(request, studio)
+    backend = studio.backend(request.model, request.providers)
+    say(clip, backend, report)
+    pipeline, frames = studio.pipeline(request.model, request.providers), len(clip.span.indices)
+    return outlook(clip.bundle, backend, clip.settings, pipeline.target_for(frames), pipeline.plan(frames))
 
 
-def say(job: Job, settings: Settings, backend: Backend, report: Report) -> None:
+def say(clip: Clip, backend: Backend, report: Report) -> None:
     """What is about to be done, for people."""
-    request, name, steps = job.request, job.bundle.facts.name, settings.steps
-    clip = f"{job.driver.kind}: {len(job.indices)} frames at {float(job.fps):g} fps"
-    report.note(f"{clip}, model {name}, {steps} steps, guidance {settings.guidance:g}, {backend.name}")
-    if request.fps is None and job.driver.fps is None and len(job.indices) > 1:
+    request, name, settings, span = clip.request, clip.bundle.facts.name, clip.settings, clip.span
+    film = f"{clip.driver.kind}: {len(span.indices)} frames at {float(span.fps):g} fps"
+    report.note(f"{film}, model {name}, {settings.steps} steps, guidance {settings.guidance:g}, {backend.name}")
+    if request.fps is None and clip.driver.fps is None and len(span.indices) > 1:
         report.note(f"the driver has no frame rate: {STILL_FPS} fps (set it with --fps)")
-    if job.ref_pose is None:
-        report.note("no pose of the reference given (--ref-pose or a keypoint file beside it): the model reads the picture alone")
 
 
-def size_in_file(job: Job) -> tuple[int, int]:
-    """The frames' size as the file has it: the writer pads odd sides of 4:2:0 video by one pixel."""
-    width, height = job.output_size
-    return (width + width % 2, height + height % 2) if job.request.output.suffix.lower() in CODECS else job.output_size
+def say_times(summary: AnimateSummary, report: Report) -> None:
+    each = ", ".join(f"{stage} {1000 * seconds / summary.frames:.1f}" for stage, seconds in summary.seconds.items())
+    report.note(f"milliseconds a frame: {each}")
 
 
-def render(job: Job, pipeline: Pipeline, features: FeatureStore, settings: Settings, seconds: dict[str, float], report: Report) -> str:
-    """Reference, pose features, denoising, decoding and writing. Returns where the target graph computed."""
-    request = job.request
-    read_reference(job, pipeline, settings, seconds)
-    with timed(seconds, "pose"), report.stage("read poses", len(job.indices)) as bar:
-        pictures = pose_pictures(job.driver, job.indices, job.box, job.bundle.facts.size)
-        for block in chunks(pictures, pipeline.pictures_at_once):
-            features.append(pipeline.pose_features(block))
-            bar.advance(len(block))
-    pipeline.drop("pose")
-    total = runs(settings, len(pipeline.plan(len(features))))
-    with timed(seconds, "denoise"), report.stage("denoise (windows x steps)", total) as bar:
-        latents = pipeline.denoise(features, settings, lambda: bar.advance(1))
-    device = pipeline.device
-    with timed(seconds, "load"):
-        pipeline.drop(*target_graphs(pipeline.target, settings))
-        pipeline.load("decoder")
-    writer = open_writer(request.output, job.fps, job.output_size, request.overwrite)
-    with timed(seconds, "decode and write"), report.stage("decode and write", len(latents)) as bar, writer as sink:
-        for picture in pipeline.decode(latents):
-            sink.write(unpad(picture, job.box, job.output_size))
-            bar.advance(1)
-    pipeline.close()
-    return device
+@dataclass
+class Render:
+    """One clip through the networks: reference, pose features, denoising, decoding and writing."""
+
+    clip: Clip
+    poses: Poses
+    reference: ReferencePose
+    pipeline: Pipeline
+    studio: Studio
+    seconds: dict[str, float]
+
+    def run(self, checkpoint: Checkpoint, summary: AnimateSummary, folder: Path) -> None:
+        clip, pipeline, settings = self.clip, self.pipeline, self.clip.settings
+        self.read_reference()
+        with FeatureStore() as features:
+            self.read_poses(features)
+            self.loaded(*target_graphs(pipeline.target, settings))
+            if clip.request.preview:
+                with timed(self.seconds, "preview"):
+                    write_preview(clip.request, pipeline, features, settings, self.few_poses(len(features)), clip.canvas)
+            latents = self.denoise(features, checkpoint, summary)
+        summary.device = pipeline.device
+        self.done_with(*target_graphs(pipeline.target, settings))
+        self.loaded("decoder")
+        self.write(latents, summary, folder)
+        self.done_with("decoder")
+
+    def loaded(self, *names: str) -> None:
+        with timed(self.seconds, "load"):
+            self.pipeline.load(*names)
+
+    def done_with(self, *names: str) -> None:
+        """Give memory back, where no other clip follows."""
+        if not self.studio.lasting:
+            self.pipeline.drop(*names)
+
+    def placed(self) -> Iterator[Picture]:
+        """The pose pictures of all frames, at the model's size."""
+        return pose_pictures(self.poses, self.clip.span.indices, self.clip.box, self.clip.bundle.facts.size)
+
+    def few_poses(self, count: int) -> list[Picture]:
+        """The pose pictures that a preview shows."""
+        indices = [self.clip.span.indices[number] for number in preview_frames(count)]
+        return list(pose_pictures(self.poses, indices, self.clip.box, self.clip.bundle.facts.size))
+
+    def read_reference(self) -> None:
+        """Encode the reference and leave its K/V in the target session: once a clip, or once for all clips of a lasting studio."""
+        clip, pipeline, settings = self.clip, self.pipeline, self.clip.settings
+        size = (clip.picture.shape[1], clip.picture.shape[0])
+        pose = reference_picture(self.reference, size, clip.box, clip.bundle.facts.size)
+        self.loaded("pose")
+        pipeline.target = pipeline.target_for(len(clip.span.indices))
+        if not self.studio.lasting:
+            latents = self.encoded()
+            with timed(self.seconds, "reference"):
+                pipeline.read_reference(latents, pose[None], settings)
+            return self.done_with("encoder", "reference")
+        conditions = cfg.conditions(settings.guidance)
+        shown = hashlib.sha256(clip.canvas.tobytes() + pose.tobytes()).digest()
+        key = (clip.request.model, clip.request.providers, shown, conditions)
+        kv = self.studio.references.get(key, lambda: pipeline.reference_kv(self.encoded(), pose[None], conditions))
+        with timed(self.seconds, "reference"):
+            pipeline.set_reference(kv)
+
+    def encoded(self) -> NDArray[np.float32]:
+        self.loaded("encoder", "reference")
+        with timed(self.seconds, "encode"):
+            return self.pipeline.encode(self.clip.canvas[None])
+
+    def read_poses(self, features: FeatureStore) -> None:
+        pipeline, count = self.pipeline, len(self.clip.span.indices)
+        with timed(self.seconds, "pose"), self.studio.report.stage("read poses", count) as bar:
+            for block in chunks(self.placed(), pipeline.pictures_at_once):
+                features.append(pipeline.pose_features(block))
+                bar.advance(len(block))
+        self.done_with("pose")
+
+    def denoise(self, features: FeatureStore, checkpoint: Checkpoint, summary: AnimateSummary) -> NDArray[np.float32]:
+        pipeline, settings = self.pipeline, self.clip.settings
+        windows = len(pipeline.plan(len(features)))
+        done, total = runs(settings, windows, checkpoint.state.done), runs(settings, windows)
+        stage = self.studio.report.stage("denoise (windows x steps)", total, done)
+        with timed(self.seconds, "denoise"), stage as bar:
+            latents = pipeline.denoise(features, settings, lambda: bar.advance(1), checkpoint)
+        summary.resumed = done + checkpoint.found
+        if summary.resumed:
+            self.studio.report.note(f"an interrupted run had made {summary.resumed} of the {total} windows x steps")
+        return latents
+
+    def write(self, latents: NDArray[np.float32], summary: AnimateSummary, folder: Path) -> None:
+        clip, request, span = self.clip, self.clip.request, self.clip.span
+        finish = finisher(request, clip.picture, clip.frame_size, self.studio)
+        sound = Sound(clip.driver.path, span.start, span.duration) if summary.sound else None
+        summary.size = size_in_file(request.output, finish.size, request.encoding)
+        facts = metadata(summary)
+        writer = open_writer(
+            request.output,
+            span.fps,
+            finish.size,
+            request.overwrite,
+            encoding=request.encoding,
+            sound=sound,
+            metadata=facts,
+            workspace=folder,
+        )
+        stage = self.studio.report.stage("decode and write", len(latents))
+        with timed(self.seconds, "decode and write"), stage as bar, writer as sink:
+            poses = self.placed() if finish.wants_pose else repeat(None)
+            for picture, pose in zip(self.pipeline.decode(latents), poses, strict=False):
+                sink.write(finish(self.in_frame(picture), None if pose is None else self.in_frame(pose)))
+                bar.advance(1)
+        for warning in sink.warnings:
+            self.studio.report.warn(warning)
+
+    def in_frame(self, canvas: Picture) -> Picture:
+        """What of the model's canvas the file shows, at the file's size."""
+        return unpad(canvas, self.clip.box, self.clip.frame_size)
+
+
+def metadata(summary: AnimateSummary) -> dict[str, str]:
+    """What the file says of itself: nothing of the place or the time, so that the same clip has the same bytes."""
+    said = {
+        name: value for name, value in summary.to_json().items() if name not in ("output", "seconds", "inputs", "resumed", "device", "size")
+    }
+    said["reference_pose"] = Path(summary.reference_pose).name
+    said["inputs"] = {Path(path).name: digest for path, digest in summary.inputs.items()}
+    said["scd"] = scd_version()
+    return {"model": summary.model, "seed": str(summary.seed), "settings": json.dumps(said)}

@@ -1,7 +1,8 @@
 """How a clip is denoised: which steps are guided, in how many passes, which run the whole network, and window by window at each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from engines.core import guidance as cfg
 from engines.core.reuse import full_step
+from engines.core.sampler import State
 from engines.core.windows import Window
+from engines.generate.checkpoint import Checkpoint
 from engines.generate.deep import DeepStore
 from engines.sessions.base import Session
 
@@ -73,10 +76,10 @@ def passes(settings: Settings, number: int, conditions: int) -> list[Pass]:
     return [Pass((0, 2), (scale, 1 - scale))]
 
 
-def runs(settings: Settings, windows: int) -> int:
-    """How often a target graph runs for a clip: what the progress bar counts."""
-    conditions = cfg.conditions(settings.guidance)
-    return windows * sum(len(passes(settings, number, conditions)) for number in range(1, settings.steps + 1))
+def runs(settings: Settings, windows: int, steps: int | None = None) -> int:
+    """How often a target graph runs for a clip, or for its first `steps` steps: what the progress bar counts."""
+    conditions, last = cfg.conditions(settings.guidance), settings.steps if steps is None else steps
+    return windows * sum(len(passes(settings, number, conditions)) for number in range(1, last + 1))
 
 
 def target_graphs(target: str, settings: Settings) -> tuple[str, ...]:
@@ -87,10 +90,19 @@ def target_graphs(target: str, settings: Settings) -> tuple[str, ...]:
 class Denoiser:
     """The predictor of one clip: to be called once a step, in order, with all frames' latents (F, C, h, w)."""
 
-    def __init__(self, network: Network, features: Features, settings: Settings, on_window: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        features: Features,
+        settings: Settings,
+        on_window: Callable[[], None],
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         self.network, self.features, self.settings, self.on_window = network, features, settings, on_window
         self.plan = network.plan(len(features))
-        self.number = 0
+        self.checkpoint = checkpoint
+        self.state = State() if checkpoint is None else checkpoint.state
+        self.number = self.state.done
         self.deep = DeepStore()
 
     def __enter__(self) -> "Denoiser":
@@ -98,18 +110,39 @@ class Denoiser:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.deep.__exit__(kind, value, trace)
+        if self.checkpoint is not None:
+            self.checkpoint.end_log()
 
     def __call__(self, latents: Latents, timestep: int) -> Latents:
         """The guided prediction for all frames, blended where windows overlap."""
         self.number += 1
         blended = np.zeros_like(latents)
-        for each in passes(self.settings, self.number, self.network.conditions):
-            self.network.show(each.rows, shallow=self.settings.reuse > 1)
-            for index, window in enumerate(self.plan):
-                prediction = self.predict(latents, timestep, each, index, window)
-                blended[window.start : window.stop] += window.weights[:, None, None, None] * cfg.mixed(prediction, each.shares)
-                self.on_window()
+        order = list(product(passes(self.settings, self.number, self.network.conditions), enumerate(self.plan)))
+        found = self.found([(window.stop - window.start, *latents.shape[1:]) for _, (_, window) in order])
+        for each, (index, window) in order:
+            mixed = next(found, None)
+            if mixed is None:
+                self.network.show(each.rows, shallow=self.settings.reuse > 1)
+                mixed = cfg.mixed(self.predict(latents, timestep, each, index, window), each.shares)
+                self.keep(mixed)
+            blended[window.start : window.stop] += window.weights[:, None, None, None] * mixed
+            self.on_window()
         return blended
+
+    def found(self, shapes: list[tuple[int, ...]]) -> Iterator[Latents]:
+        """This step's predictions that an earlier run kept. None where features are reused: the deep ones of that run are gone."""
+        if self.checkpoint is None or self.settings.reuse > 1:
+            return iter(())
+        return self.checkpoint.predictions(self.number, iter(shapes))
+
+    def keep(self, mixed: Latents) -> None:
+        if self.checkpoint is not None and self.settings.reuse == 1:
+            self.checkpoint.add(self.number, mixed)
+
+    def step_done(self, number: int) -> None:
+        """Keep the sampler's state, where the next step could begin from nothing else: with reused features, before whole steps alone."""
+        if self.checkpoint is not None and (number == self.settings.steps or full_step(number + 1, self.settings.reuse)):
+            self.checkpoint.save(self.state, number, number == self.settings.steps)
 
     def predict(self, latents: Latents, timestep: int, each: Pass, index: int, window: Window) -> Latents:
         """(conditions, f, C, h, w) for one window, by the whole network or by its outer layers."""

@@ -18,6 +18,7 @@ from engines.core.schedule import NoiseSchedule
 from engines.core.sites import is_kv
 from engines.core.windows import Window, windows
 from engines.generate.backends import Backend, onnxruntime_backend
+from engines.generate.checkpoint import Checkpoint
 from engines.generate.denoise import Denoiser, Features, Settings
 from engines.sessions.base import Keeping, Kept, Session
 
@@ -183,15 +184,21 @@ class Pipeline:
     def plan(self, frames: int) -> list[Window]:
         return windows(frames, self.spec.window.default, self.spec.window.overlap)
 
-    def denoise(self, features: Features, settings: Settings, on_window: Callable[[], None]) -> Latents:
+    def denoise(
+        self, features: Features, settings: Settings, on_window: Callable[[], None], checkpoint: Checkpoint | None = None
+    ) -> Latents:
         """Latents (F, C, h, w) for pose features (F, D, h, w): each step predicts window by window, blends, and steps all frames.
 
-        `on_window` is called after every run of a target graph (engines.generate.denoise.runs of them).
+        `on_window` is called after every run of a target graph (engines.generate.denoise.runs of them). `checkpoint` holds what an
+        earlier run did: its whole steps are not run and not counted, its single runs are counted.
         """
         spec, sample = self.spec, sampler_named(settings.sampler)
         seed, steps, schedule = settings.seed, settings.steps, spec.schedule
-        with Denoiser(self, features, settings, on_window) as predict:  # the noise has no name here: samplers work in its place
-            return sample(predict, frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise), schedule, steps, seed=seed)
+        with Denoiser(self, features, settings, on_window, checkpoint) as predict:  # the noise has no name here: samplers work in its place
+            return sample(
+                predict, frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise), schedule, steps, predict.step_done, seed,
+                predict.state,
+            )  # fmt: skip
 
     def decode(self, latents: Latents) -> Iterator[Pictures]:
         """Pictures uint8 (H, W, 3), one after the other, decoded a few at a time."""

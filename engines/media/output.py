@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,14 +28,11 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise ScdError(f"the folder {folder} for the output {path.name} {what}", "create it or name another with -o")
     if path.is_dir() and not path.is_symlink() and not written_by_scd(path):
         raise ScdError(f"the output {path} is a folder with other things in it", "name another with -o")
-    probe = folder / f".scd-probe-{os.getpid()}"
     try:
-        probe.touch()
+        with tempfile.TemporaryFile(dir=folder):  # without a name, where the system can: nothing is left by a kill
+            pass
     except OSError as error:
         raise ScdError(f"cannot write to the folder {folder} ({error.strerror})", "name another with -o") from error
-    finally:
-        with suppress(OSError):
-            probe.unlink()
 
 
 def written_by_scd(folder: Path) -> bool:
@@ -46,6 +44,8 @@ def written_by_scd(folder: Path) -> bool:
 def write_error(path: Path, error: OSError) -> ScdError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ScdError(f"cannot write {path}: the disk is full", "free some space or name another place with -o")
+    if error.errno == errno.EXDEV:
+        return ScdError(f"cannot move {path} into place: it was made on another disk", "name a place on the same disk with -o")
     return ScdError(f"cannot write {path}: {error.strerror or error}", "name another place with -o")
 
 
@@ -59,7 +59,7 @@ def remove(path: Path) -> None:
 
 def swap(temporary: Path, path: Path) -> None:
     """Put what is ready in its place; a folder that was there goes only after the new one stands."""
-    old = path.with_name(f"{temporary.name}.old")
+    old = temporary.with_name(f"{temporary.name}.old")
     if path.is_dir() and not path.is_symlink():
         os.replace(path, old)
     try:
@@ -72,10 +72,10 @@ def swap(temporary: Path, path: Path) -> None:
 
 
 @contextmanager
-def atomic(path: Path, overwrite: bool) -> Iterator[Path]:
-    """A temporary path beside `path`; moved onto it at the end, removed on any exception."""
+def atomic(path: Path, overwrite: bool, workspace: Path | None = None) -> Iterator[Path]:
+    """A temporary path beside `path`, or in the folder `workspace` of the same disk; moved onto it at the end, removed on any exception."""
     check_output(path, overwrite)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = (workspace or path.parent) / f".{path.stem}.{os.getpid()}{path.suffix}"
     remove(temporary)
     try:
         yield temporary

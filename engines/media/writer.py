@@ -1,8 +1,7 @@
-"""Video out: frames are encoded as they come; the file appears whole at the end or not at all."""
+"""Video out: frames are encoded as they come; the file appears whole at the end or not at all, the same bytes for the same frames."""
 
-import itertools
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -12,120 +11,97 @@ import av
 import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
-from PIL import Image
 
-from engines.core.errors import ScdError, UsageError
+from engines.core.errors import ScdError
+from engines.media.encoding import APPLE, Encoding, Plan, check_encoding, plan
 from engines.media.output import atomic
 from engines.media.resample import MOST_FPS
+from engines.media.sink import Sink, described
+from engines.media.sound import Sound, SoundTrack, open_track
+from engines.media.stills import GIF_MOST, FolderSink, GifSink
+from engines.media.video import plain
 
 Picture = NDArray[np.uint8]
-FORMATS = (".mp4", ".webm", ".gif", ".png")
-CODECS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
-    ".mp4": ("libx264", {"crf": "16", "preset": "medium"}, {"movflags": "+faststart"}),
-    ".webm": ("libvpx-vp9", {"crf": "24", "b:v": "0", "cpu-used": "4"}, {}),
-}
-GIF_MOST = Fraction(50)  # frames a second: players slow a delay below two hundredths of a second down
-BT709 = 1  # the code of BT.709 in matrix, primaries and transfer fields alike
-LIMITED_RANGE = 1
+# FFmpeg's codes of matrix, primaries, transfer and range
+BT709 = 1
+MATRIX_RGB = 0
+SRGB = 13
+LIMITED_RANGE, FULL_RANGE = 1, 2
+CONTAINER = {"fflags": "+bitexact"}  # no creation time, no random ids, no version of the library
 
 
-class Sink(ABC):
-    """What the formats share: frames of one size, counted. `finish` completes the file, `close` lets go of it; both may be called."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        self.shape = (size[1], size[0], 3)
-        self.count = 0
-
-    def write(self, picture: Picture) -> None:
-        """Take one frame, uint8 (H, W, 3)."""
-        if picture.shape != self.shape or picture.dtype != np.uint8:
-            raise ValueError(f"a {picture.dtype} frame of shape {picture.shape} in a clip of {self.shape}")
-        self.put(picture)
-        self.count += 1
-
-    @abstractmethod
-    def put(self, picture: Picture) -> None: ...
-
-    def finish(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        return None
-
-
-def even(picture: Picture) -> Picture:
-    """Sides padded to even numbers with their own last row or column: 4:2:0 video has no odd sizes."""
+def padded(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Sides grown to `size` (width, height) with their own last row or column."""
     height, width = picture.shape[:2]
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else picture
+    if (width, height) == size:
+        return picture
+    return np.pad(picture, ((0, size[1] - height), (0, size[0] - width), (0, 0)), mode="edge")
+
+
+def container_options(path: Path, metadata: Mapping[str, str]) -> dict[str, str]:
+    if path.suffix.lower() not in APPLE:
+        return CONTAINER
+    return CONTAINER | {"movflags": "+faststart+use_metadata_tags" if metadata else "+faststart"}  # the tags: keys of any name
 
 
 class VideoSink(Sink):
-    """One H.264 or VP9 stream, yuv420p, BT.709 tagged and converted."""
+    """One video stream, tagged and converted as BT.709 in limited range, or exact RGB; beside it the sound, up to the frames' time."""
 
-    def __init__(self, path: Path, fps: Fraction, size: tuple[int, int]) -> None:
+    def __init__(
+        self, path: Path, fps: Fraction, size: tuple[int, int], how: Plan, sound: Sound | None, metadata: Mapping[str, str]
+    ) -> None:
         super().__init__(size)
-        codec, settings, container = CODECS[path.suffix.lower()]
-        self.container = av.open(str(path), "w", options=container)
-        stream: Any = self.container.add_stream(codec, rate=fps, options=settings)
-        stream.width, stream.height = (side + side % 2 for side in size)
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = BT709
-        context.color_range = LIMITED_RANGE
-        self.stream = stream
+        self.plan, self.fps, self.size = how, fps, how.size(size)
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells its life on stderr: errors alone
+        self.container = av.open(str(path), "w", options=container_options(path, metadata))
+        self.container.metadata.update(described(metadata))
+        self.stream = self.add_video()
+        self.track: SoundTrack | None = None if sound is None else open_track(self.container, path, sound, self.warnings)
+
+    def add_video(self) -> Any:
+        stream: Any = self.container.add_stream(self.plan.encoder, rate=self.fps, options=dict(self.plan.settings))
+        stream.width, stream.height = self.size
+        stream.pix_fmt = self.plan.pix_fmt
+        if self.plan.tag:
+            stream.codec_context.codec_tag = self.plan.tag
+        self.colours(stream.codec_context)
+        return stream
+
+    def colours(self, target: Any) -> None:
+        """Say of a stream or a frame what its colours mean."""
+        target.colorspace, target.color_trc = (MATRIX_RGB, SRGB) if self.plan.rgb else (BT709, BT709)
+        target.color_primaries, target.color_range = BT709, FULL_RANGE if self.plan.rgb else LIMITED_RANGE
+
+    def converted(self, picture: Picture) -> av.VideoFrame:
+        frame = av.VideoFrame.from_ndarray(padded(picture, self.size), format="rgb24")
+        matrix: dict[str, Any] = {
+            "src_colorspace": "ITU709",
+            "dst_colorspace": "ITU709",
+            "src_color_range": "JPEG",
+            "dst_color_range": "MPEG",
+        }
+        # one thread: swscale's slices write over each other's rows in some widths, and the bytes then differ from run to run
+        out = frame.reformat(format=self.plan.pix_fmt, threads=1, **({} if self.plan.rgb else matrix))
+        self.colours(out)
+        return out
 
     def put(self, picture: Picture) -> None:
-        frame = av.VideoFrame.from_ndarray(even(picture), format="rgb24")
-        frame = frame.reformat(
-            format="yuv420p", src_colorspace="ITU709", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
-        )
-        for packet in self.stream.encode(frame):
+        for packet in self.stream.encode(self.converted(picture)):
             self.container.mux(packet)
+        if self.track is not None:
+            self.track.advance((self.count + 1) / self.fps)
 
     def finish(self) -> None:
         for packet in self.stream.encode():
             self.container.mux(packet)
+        if self.track is not None:
+            self.track.finish(self.count / self.fps)
         self.close()
 
     def close(self) -> None:
+        if self.track is not None:
+            self.track.close()
         self.container.close()
-
-
-class FolderSink(Sink):
-    """A folder of 000000.png, 000001.png ..."""
-
-    def __init__(self, path: Path, size: tuple[int, int]) -> None:
-        super().__init__(size)
-        path.mkdir()
-        self.path = path
-
-    def put(self, picture: Picture) -> None:
-        Image.fromarray(picture).save(self.path / f"{self.count:06d}.png")
-
-
-class GifSink(Sink):
-    """Palette frames, kept until the end (a GIF is short), a byte a pixel.
-
-    Delays are whole hundredths of a second, spread so that their sum stays true to the frame rate, which is at most `GIF_MOST`.
-    """
-
-    def __init__(self, path: Path, fps: Fraction, size: tuple[int, int]) -> None:
-        super().__init__(size)
-        self.path, self.fps = path, fps
-        self.frames: list[Image.Image] = []
-
-    def put(self, picture: Picture) -> None:
-        self.frames.append(Image.fromarray(picture).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG))
-
-    def finish(self) -> None:
-        edges = [round(100 * index / self.fps) for index in range(len(self.frames) + 1)]  # hundredths of a second
-        delays = [(b - a) * 10 for a, b in itertools.pairwise(edges)]
-        self.frames[0].save(self.path, format="GIF", save_all=True, append_images=self.frames[1:], duration=delays, loop=0)
-
-
-def check_format(path: Path) -> None:
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"the output {path} has no known ending", f"end it in one of {', '.join(FORMATS)}")
 
 
 def most_fps(path: Path) -> Fraction:
@@ -133,19 +109,51 @@ def most_fps(path: Path) -> Fraction:
     return GIF_MOST if path.suffix.lower() == ".gif" else Fraction(MOST_FPS)
 
 
-def open_sink(path: Path, fps: Fraction, size: tuple[int, int]) -> Sink:
+def open_sink(
+    path: Path, fps: Fraction, size: tuple[int, int], encoding: Encoding, sound: Sound | None, metadata: Mapping[str, str]
+) -> Sink:
     ending = path.suffix.lower()
     if ending == ".png":
-        return FolderSink(path, size)
-    return GifSink(path, fps, size) if ending == ".gif" else VideoSink(path, fps, size)
+        return FolderSink(path, size, metadata)
+    if ending == ".gif":
+        return GifSink(path, fps, size, metadata)
+    return VideoSink(path, fps, size, plan(path, encoding), sound, metadata)
 
 
 @contextmanager
-def open_writer(path: Path, fps: Fraction, size: tuple[int, int], overwrite: bool) -> Iterator[Sink]:
-    """Write a clip of `size` (width, height): .mp4 (H.264), .webm (VP9), .gif, or .png for a folder of numbered pictures."""
-    check_format(path)
-    with atomic(path, overwrite) as temporary:
-        sink = open_sink(temporary, fps, size)
+def encoder_errors(path: Path) -> Iterator[None]:
+    """What an encoder refuses becomes a sentence; files' errors pass."""
+    try:
+        yield
+    except FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise ScdError(f"{path} cannot be encoded ({plain(error)})", "use another --codec, --pix-fmt or --fps") from error
+
+
+@contextmanager
+def open_writer(
+    path: Path,
+    fps: Fraction,
+    size: tuple[int, int],
+    overwrite: bool,
+    *,
+    encoding: Encoding | None = None,
+    sound: Sound | None = None,
+    metadata: Mapping[str, str] | None = None,
+    workspace: Path | None = None,
+) -> Iterator[Sink]:
+    """Write a clip of `size` (width, height) at `fps`: .mp4 .mov .mkv (H.264), .webm (VP9), .gif, or .png for a folder of pictures.
+
+    `encoding` chooses otherwise; `sound` goes beside the frames, exactly as long as they last, and nowhere in .gif and .png; `metadata` are
+    written into the file, all of them as JSON in its comment too. The file is made in the folder `workspace`, of the same disk, or beside
+    `path`. The same frames, sound and metadata give the same bytes. Read the sink's `warnings` at the end. UsageError for an encoding that
+    cannot be, ScdError for an output that cannot be written or would hold no frames.
+    """
+    encoding = encoding or Encoding()
+    check_encoding(path, encoding)
+    with atomic(path, overwrite, workspace) as temporary, encoder_errors(path):
+        sink = open_sink(temporary, fps, size, encoding, sound, metadata or {})
         try:
             yield sink
         except BaseException:

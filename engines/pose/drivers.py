@@ -15,21 +15,22 @@ from engines.core.errors import ScdError
 from engines.core.keypoints import DRAWN_FROM, PoseTrack
 from engines.media.fit import fit_and_pad
 from engines.media.images import need_file, read_image
-from engines.media.video import probe, read_frames
+from engines.media.video import frame_times, probe, read_frames
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.pose.files import load_track
 
 Picture = NDArray[np.uint8]
-Kind = Literal["skeleton video", "skeleton picture", "keypoints"]
+Kind = Literal["filmed person", "photo", "skeleton video", "skeleton picture", "keypoints"]
 Content = Literal["skeleton", "densepose", "filled", "empty", "filmed"]
 # How files begin tells what they are; the name decides only for what begins like none of these.
 PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
-KEYPOINT_STARTS = (b"PK\x03\x04", b"{", b"[")
+KEYPOINT_STARTS = (b"PK\x03\x04", b"{", b"[", b"\x93NUMPY", b"\x80")  # the last begins a pickle, refused by its name
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-KEYPOINTS = {".npz", ".json"}
+KEYPOINTS = {".npz", ".npy", ".json"}
 LOOKED_AT = 8  # frames that decide the kind
 COLOURED = 0.1  # share of a drawing's lit pixels that have a full colour; of DWPose's about 0.9, the rest being the white face
 BLACK = 48  # the brightest channel of what counts as black
+ACCEPTED = "a filmed person, a skeleton video (OpenPose or DWPose) or keypoints"
 DENSEPOSE_GROUND = np.array([68, 1, 84])  # the purple that DensePose clips have behind the person
 
 
@@ -58,32 +59,36 @@ def coloured(picture: Picture, lit: Picture) -> float:
 
 
 REFUSALS: dict[Content, tuple[str, str]] = {
-    "densepose": ("is a DensePose clip", "DensePose cannot drive scd: give a skeleton video (OpenPose or DWPose) or keypoints"),
-    "filled": ("shows filled body parts such as DensePose, not a skeleton", "give a skeleton video (OpenPose or DWPose) or keypoints"),
-    "empty": ("shows no skeleton in any frame", "give a clip with a person's skeleton in it"),
-    "filmed": (
-        "shows a filmed scene and needs pose detection, which this version lacks",
-        "give a skeleton video (OpenPose or DWPose) or keypoints",
-    ),
+    "densepose": ("is a DensePose clip", f"DensePose cannot drive scd: give {ACCEPTED}"),
+    "filled": ("shows filled body parts such as DensePose, not a skeleton", f"give {ACCEPTED}"),
+    "empty": ("shows neither a person nor a skeleton in any frame", "give a clip with one in it"),
 }
 
 
-def check_content(name: str, pictures: list[Picture], later: Iterable[Picture] = ()) -> None:
-    """Accept a skeleton; ScdError says that `name`, such as "the driver dance.mp4", is something else."""
+def accepted(name: str, pictures: list[Picture], later: Iterable[Picture] = ()) -> Literal["skeleton", "filmed"]:
+    """What drives the clip; ScdError says that `name`, such as "the driver dance.mp4", is something else."""
     kinds = [content_of(p) for p in pictures]
     if kinds and set(kinds) <= {"empty"}:
         kinds += [content_of(p) for p in later]
     if "skeleton" in kinds and "filmed" not in kinds and "densepose" not in kinds:
-        return
+        return "skeleton"
     order: tuple[Content, ...] = ("densepose", "filmed", "filled", "empty")
     worst: Content = next((k for k in order if k in kinds), "empty")
+    if worst == "filmed":
+        return "filmed"
     what, hint = REFUSALS[worst]
     raise ScdError(f"{name} {what}", hint)
 
 
+PEOPLE: tuple[Kind, ...] = ("filmed person", "photo")  # what needs pose detection
+
+
 @dataclass(frozen=True)
 class Driver:
-    """A recognised driver: its kind, size (width, height), frames, and rational fps (None for a still)."""
+    """A recognised driver: its kind, size (width, height), frames, and rational fps (None for a still).
+
+    `variable`: its frames do not follow each other evenly, and only `times` tells when each is shown. `track` are a keypoint file's.
+    """
 
     path: Path
     kind: Kind
@@ -92,30 +97,43 @@ class Driver:
     fps: Fraction | None
     track: PoseTrack | None = None
     name: str = "the driver"  # in errors
+    variable: bool = False
+    sound: bool = False
+
+    @property
+    def is_video(self) -> bool:
+        return self.kind in ("skeleton video", "filmed person")
+
+    def times(self, fps: Fraction) -> list[Fraction]:
+        """Seconds at which each frame appears, from 0; `fps` is the rate of drivers that have none."""
+        if self.is_video:
+            return frame_times(self.path, self.name)
+        return [index / (self.fps or fps) for index in range(self.frames)]
 
     def pictures(self, start: int, stop: int, size: tuple[int, int]) -> Iterator[Picture]:
-        """Pose pictures uint8 (H, W, 3) of frames start .. stop - 1, fit into `size` (width, height) on black."""
+        """Pose pictures uint8 (H, W, 3) of frames start .. stop - 1, fit into `size` (width, height) on black: of drivers that are drawn
+        already, or that are keypoints."""
         if self.track is not None:
             for points in self.track.points[start:stop]:
                 yield draw_pose(points, self.track.size, size, DrawStyle())
-        elif self.kind == "skeleton picture":
-            yield fit_and_pad(read_image(self.path, self.name), size, "black")[0]
-        else:
+        elif self.is_video:
             for picture in read_frames(self.path, start, stop, self.name):
                 yield fit_and_pad(picture, size, "black")[0]
+        else:
+            yield fit_and_pad(read_image(self.path, self.name), size, "black")[0]
 
 
-def guess(path: Path) -> Kind:
+def guess(path: Path) -> Literal["keypoints", "picture", "video"]:
     if path.is_dir():
         return "keypoints"
     with path.open("rb") as file:
         start = file.read(16).lstrip()
     ending = path.suffix.lower()
     if start.startswith(PICTURE_STARTS) or start[8:12] == b"WEBP":
-        return "skeleton picture"
+        return "picture"
     if start.startswith(KEYPOINT_STARTS) or ending in KEYPOINTS:
         return "keypoints"
-    return "skeleton picture" if ending in PICTURES and b"ftyp" not in start else "skeleton video"
+    return "picture" if ending in PICTURES and b"ftyp" not in start else "video"
 
 
 def open_driver(path: Path, kind: Kind | None = None, name: str = "the driver") -> Driver:
@@ -124,21 +142,33 @@ def open_driver(path: Path, kind: Kind | None = None, name: str = "the driver") 
         raise ScdError(f"{name} {path} does not exist", "check the path given with --poses")
     if not path.is_dir():
         need_file(path, name)
-    chosen = kind or guess(path)
-    if chosen == "keypoints":
-        track = load_track(path)
-        if not (track.points[..., 2] >= DRAWN_FROM).any():
-            raise ScdError(f"the keypoints {path} hold no point that could be drawn", f"give a track with scores of {DRAWN_FROM} or more")
-        return Driver(path, chosen, track.size, len(track.points), track.fps, track, name)
-    if chosen == "skeleton picture":
-        picture = read_image(path, name)
-        if kind is None:
-            check_content(f"{name} {path}", [picture])
-        return Driver(path, chosen, (picture.shape[1], picture.shape[0]), 1, None, name=name)
+    if kind == "keypoints" or (kind is None and guess(path) == "keypoints"):
+        return keypoint_driver(path, name)
+    if kind in ("skeleton picture", "photo") or (kind is None and guess(path) == "picture"):
+        return picture_driver(path, kind, name)
+    return video_driver(path, kind, name)
+
+
+def keypoint_driver(path: Path, name: str) -> Driver:
+    track = load_track(path)
+    if not (track.points[..., 2] >= DRAWN_FROM).any():
+        raise ScdError(f"the keypoints {path} hold no point that could be drawn", f"give a track with scores of {DRAWN_FROM} or more")
+    return Driver(path, "keypoints", track.size, len(track.points), track.fps, track, name)
+
+
+def picture_driver(path: Path, kind: Kind | None, name: str) -> Driver:
+    picture = read_image(path, name)
+    if kind is None:
+        kind = "skeleton picture" if accepted(f"{name} {path}", [picture]) == "skeleton" else "photo"
+    return Driver(path, kind, (picture.shape[1], picture.shape[0]), 1, None, name=name)
+
+
+def video_driver(path: Path, kind: Kind | None, name: str) -> Driver:
     info = probe(path, name)
     if kind is None:
-        check_content(f"{name} {path}", looked_at(path, info.frames), first_lit(path))
-    return Driver(path, chosen, info.size, info.frames, info.fps, name=name)
+        seen = accepted(f"{name} {path}", looked_at(path, info.frames), first_lit(path))
+        kind = "skeleton video" if seen == "skeleton" else "filmed person"
+    return Driver(path, kind, info.size, info.frames, info.fps, name=name, variable=info.variable, sound=info.sound)
 
 
 def first_lit(path: Path) -> Iterator[Picture]:

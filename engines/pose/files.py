@@ -1,10 +1,8 @@
-"""Keypoint files: this project's .npz, and OpenPose JSON (a file a frame, or one file)."""
+"""Keypoint files: this project's .npz, other plain numpy files (see arrays.py), and OpenPose JSON (a file a frame, or one file)."""
 
 import json
 import math
 import re
-import zipfile
-import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,34 +14,42 @@ from engines.core.errors import ScdError
 from engines.core.keypoints import COUNT, FACE, LEFT_HAND, OPENPOSE_FROM_COCO, RIGHT_HAND, PoseTrack
 from engines.media.images import need_file
 from engines.media.output import atomic
-from engines.media.resample import MOST_FPS
+from engines.pose.arrays import BROKEN, LAYOUTS, NPY, PICKLE, fps_in, in_shares, one_line, people_of, read_arrays, size_in
 
 Points = NDArray[np.float32]
 ZIP = b"PK\x03\x04"  # how a .npz begins
+ARRAYS = (".npz", ".npy")
 ABSURD = 20  # picture sizes
-BROKEN = (
-    KeyError, ValueError, TypeError, AttributeError, IndexError, ZeroDivisionError, OverflowError, EOFError, OSError, NotImplementedError,
-    RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 BODY_COUNTS, HAND_COUNTS, FACE_COUNTS = (0, 18, 25), (0, 21), (0, 68, 70)  # OpenPose's face adds the two pupils
 BODY_25_FEET = {17: 19, 18: 20, 19: 21, 20: 22, 21: 23, 22: 24}  # COCO-WholeBody foot number -> BODY_25 number
 BODY_25_TO_18 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 
 
 def load_track(path: Path) -> PoseTrack:
-    """Read keypoints from a .npz, an OpenPose .json, or a folder of OpenPose .json files. ScdError says what is wrong where."""
+    """Read keypoints: a .npz or .npy of plain arrays, an OpenPose .json, or a folder with one of these a frame.
+
+    ScdError says what is wrong where. Coordinates in shares of the picture (0 to 1) need its size in the file."""
     if path.is_dir():
-        files = sorted(path.glob("*.json"), key=natural)
-        if not files:
-            raise ScdError(f"the folder {path} holds no OpenPose .json files", "name a folder with one a frame")
-        return from_openpose([read_json(file) for file in files], path)
+        return load_folder(path)
     need_file(path, "the keypoint file")
-    return load_npz(path) if is_zip(path) or path.suffix.lower() == ".npz" else from_openpose(as_frames(read_json(path)), path)
+    return load_arrays([path], path) if is_arrays(path) else from_openpose(as_frames(read_json(path)), path)
 
 
-def is_zip(path: Path) -> bool:
+def load_folder(path: Path) -> PoseTrack:
+    """One file a frame, in the order of the numbers in their names; OpenPose JSON goes before arrays."""
+    files = sorted(path.glob("*.json"), key=natural)
+    if files:
+        return from_openpose([read_json(file) for file in files], path)
+    files = sorted((file for file in path.iterdir() if file.suffix.lower() in ARRAYS), key=natural)
+    if not files:
+        raise ScdError(f"the folder {path} holds no OpenPose .json files and no .npz or .npy", "name a folder with one a frame")
+    return load_arrays(files, path)
+
+
+def is_arrays(path: Path) -> bool:
+    """A .npz or .npy, by how it begins or by its name."""
     with path.open("rb") as file:
-        return file.read(4) == ZIP
+        return file.read(len(NPY)).startswith((ZIP, NPY, PICKLE)) or path.suffix.lower() in ARRAYS
 
 
 def natural(path: Path) -> list[int | str]:
@@ -51,24 +57,45 @@ def natural(path: Path) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
-def load_npz(path: Path) -> PoseTrack:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            points, size = np.asarray(data["points"], np.float32), tuple(int(x) for x in data["size"])
-            fps = Fraction(str(data["fps"])) if "fps" in data and str(data["fps"]) else None
-        if points.ndim == 3:
-            points = points[:, None]
-        if len(size) != 2 or min(size) < 1 or (fps is not None and not 0 < fps <= MOST_FPS):
-            raise ValueError(f"its size is {size} and its fps {fps}")
-        return PoseTrack(usable(points, (size[0], size[1])), (size[0], size[1]), fps)
-    except BROKEN as error:
-        hint = f"it must hold points (frames, people, {COUNT}, 3) and size (width, height)"
-        raise ScdError(f"the keypoint file {path} cannot be read ({one_line(error)})", hint) from error
+def load_arrays(files: list[Path], path: Path) -> PoseTrack:
+    """A track from one file of a whole clip, or from files of one frame each; errors name the file, or `path` when all are meant."""
+    frames: list[Points] = []
+    size = fps = None
+    pixels = False  # as this project's own points always are
+    for file in files:
+        arrays = read_arrays(file)
+        try:
+            points, found = people_of(arrays, len(files) > 1), size_in(arrays)
+            pixels = pixels or "points" in arrays
+            if found is None and pixels:
+                raise ValueError("size is not in it")
+            frames += list(points)
+            size, fps = size or found, fps or fps_in(arrays)
+        except BROKEN as error:
+            raise ScdError(f"the keypoint file {file} cannot be read ({one_line(error)})", LAYOUTS) from error
+    whole = stacked(frames)
+    return sized_track(whole, size, fps, path, in_shares(whole) and not pixels)
 
 
-def one_line(error: Exception) -> str:
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return text.split("\n")[0].rstrip(".")
+def stacked(frames: list[Points]) -> Points:
+    """Frames (P, 133, 3) of different numbers of people -> (F, most people, 133, 3), the missing ones absent."""
+    out = np.zeros((len(frames), max((len(frame) for frame in frames), default=0), COUNT, 3), np.float32)
+    for index, frame in enumerate(frames):
+        out[index, : len(frame)] = frame
+    return out
+
+
+def sized_track(points: Points, size: tuple[int, int] | None, fps: Fraction | None, path: Path, in_parts: bool) -> PoseTrack:
+    """Shares of the picture, where `in_parts`, become pixels; an unknown size is assumed as for OpenPose's JSON (canvas_of)."""
+    if size is None and not (points[..., 2] > 0).any():
+        raise ScdError(f"{path} holds no person in any frame", "name other keypoints")
+    if in_parts and size is None:
+        hint = "save a .npz that also holds size=(width, height), or width and height"
+        raise ScdError(f"{path} gives shares of the picture (0 to 1) but does not say its size", hint)
+    size = size or assumed_size(points)
+    if in_parts:
+        points[..., :2] *= np.asarray(size, np.float32)
+    return PoseTrack(usable(points, size), size, fps)
 
 
 def usable(points: Points, size: tuple[int, int]) -> Points:
@@ -137,9 +164,15 @@ def canvas_of(frames: list[Any], points: Points, path: Path) -> tuple[int, int]:
         if min(size) < 1:
             raise ScdError(f"{path} says that its picture is {size[0]}x{size[1]} pixels", "correct canvas_width and canvas_height")
         return size
-    seen = points[points[..., 2] > 0][:, :2]
     if shares(points):
         raise ScdError(f"{path} does not say the size of its picture", "add canvas_width and canvas_height to the first JSON file")
+    return assumed_size(points)
+
+
+def assumed_size(points: Points) -> tuple[int, int]:
+    """The picture in whose middle all people (F, P, 133, 3) would lie, but for points absurdly far from the others."""
+    seen = points[points[..., 2] > 0][:, :2]
+    seen = seen[(np.abs(seen) <= ABSURD * max(1.0, float(np.median(np.abs(seen))))).all(axis=1)]
     low, high = np.maximum(seen.min(axis=0), 0), seen.max(axis=0)
     width, height = (max(1, math.ceil(float(side))) for side in low + high)
     return width, height

@@ -1,147 +1,195 @@
-"""`scd animate`: what it takes and says; the work is in engines.generate.animate."""
+"""`scd animate`: what it takes and says; the work is in engines.generate.animate and, of batches, in engines.generate.batch."""
 
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from typer import Argument, Option
+from typer import Exit, TyperException
 
+from engines.core.errors import ScdError, UsageError
+from scd_cli import animate_options as opt
 from scd_cli.options import AsJson, Guidance, Model, Overwrite, Seed, Steps
-from scd_cli.values import default_output, given, parse_fps, parse_frames, parse_list, parse_size
+from scd_cli.values import default_output, given
 
+if TYPE_CHECKING:
+    from engines.generate.batch import Job
+    from engines.generate.request import AnimateRequest
 
-class DriverKind(StrEnum):
-    """The drivers that this version reads."""
-
-    SKELETON_VIDEO = "skeleton-video"
-    SKELETON_PICTURE = "skeleton-picture"
-    KEYPOINTS = "keypoints"
-
-
-Reference = Annotated[Path, Argument(metavar="REF", help="Picture of the person.", show_default=False)]
-Poses = Annotated[
-    Path,
-    Option(
-        "--poses",
-        metavar="DRIVER",
-        help="Skeleton video or picture (OpenPose or DWPose colours), keypoint .npz, or OpenPose JSON file or folder.",
-        show_default=False,
-    ),
-]
-Out = Annotated[
-    Path | None,
-    Option(
-        "-o",
-        "--out",
-        metavar="OUT",
-        help="Result; its ending decides: .mp4 .webm .gif, or .png for a folder of numbered pictures. [default: REF-DRIVER.mp4]",
-        show_default=False,
-    ),
-]
-Frames = Annotated[
-    Any,
-    Option(metavar="A:B", parser=parse_frames, help="Frames of the driver, from A up to but without B. [default: all]", show_default=False),
-]
-Fps = Annotated[
-    Any,
-    Option(metavar="F", parser=parse_fps, help="Frames a second, as 25 or 30000/1001. [default: the driver's]", show_default=False),
-]
-Size = Annotated[
-    Any,
-    Option(metavar="WxH", parser=parse_size, help="Largest size; the shape of REF is kept. [default: the model's]", show_default=False),
-]
-Providers = Annotated[
-    Any,
-    Option(
-        metavar="NAMES",
-        parser=parse_list,
-        help="Where to compute, in order of wish: trt-rtx, trt, cuda, cpu. [default: the best that BUNDLE and machine have]",
-        show_default=False,
-    ),
-]
-Until = Annotated[
-    float | None,
-    Option(min=0, max=1, metavar="SHARE", help="Share of the steps, from the first, that are guided. [default: all]", show_default=False),
-]
-Passes = Annotated[
-    int | None, Option(min=1, max=2, metavar="N", help="2: guidance in two passes, in half the memory. [default: 1]", show_default=False)
-]
-Reuse = Annotated[
-    int | None,
-    Option(min=1, metavar="N", help="Whole network at every N-th step alone: faster, less exact. [default: 1]", show_default=False),
-]
-DryRun = Annotated[bool, Option("--dry-run", help="Say what the clip would take, and stop.")]
-
-
-class SamplerName(StrEnum):
-    DDIM = "ddim"
-    DPM = "dpm++2m"
-    EULER = "euler"
-    LCM = "lcm"
-
-
-Sampler = Annotated[
-    SamplerName | None, Option(help="How to step; lcm is for distilled models. [default: ddim]", show_default=False, show_choices=True)
-]
-RefPose = Annotated[
-    Path | None,
-    Option(
-        metavar="FILE",
-        help="Pose of the person in REF: keypoints or a skeleton picture. [default: such a file beside REF, else none]",
-        show_default=False,
-    ),
-]
-Kind = Annotated[DriverKind | None, Option(help="What DRIVER is. [default: found by looking]", show_default=False)]
+PART_FAILED = 3
+AS_THEY_ARE = (
+    "steps", "guidance", "seed", "frames", "start", "end", "fps", "size", "providers", "guidance_until", "guidance_passes", "reuse",
+    "person", "smooth", "pose_model", "ref_pose",
+)  # fmt: skip
+SWITCHES = ("mute", "grid", "preview", "align_picture", "composite", "overwrite")
 
 
 def animate(
-    reference: Reference,
-    poses: Poses,
-    out: Out = None,
+    reference: opt.References = None,
+    poses: opt.Poses = None,
+    out: opt.Out = None,
     model: Model = None,
     steps: Steps = None,
     guidance: Guidance = None,
     seed: Seed = None,
-    sampler: Sampler = None,
-    guidance_until: Until = None,
-    guidance_passes: Passes = None,
-    reuse: Reuse = None,
-    frames: Frames = None,
-    fps: Fps = None,
-    size: Size = None,
-    providers: Providers = None,
-    ref_pose: RefPose = None,
-    driver_kind: Kind = None,
+    sampler: opt.Sampler = None,
+    guidance_until: opt.Until = None,
+    guidance_passes: opt.Passes = None,
+    reuse: opt.Reuse = None,
+    frames: opt.Frames = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    fps: opt.Fps = None,
+    size: opt.Size = None,
+    providers: opt.Providers = None,
+    ref_pose: opt.RefPose = None,
+    driver_kind: opt.Kind = None,
+    pose_model: opt.PoseModel = None,
+    person: opt.Person = None,
+    smooth: opt.Smooth = None,
+    align: opt.Align = None,
+    align_picture: opt.AlignPicture = False,
+    mute: opt.Mute = False,
+    codec: opt.Codec = None,
+    crf: opt.Crf = None,
+    pix_fmt: opt.PixFmt = None,
+    grid: opt.Grid = False,
+    preview: opt.Preview = False,
+    composite: opt.Composite = False,
+    jobs: opt.Jobs = None,
+    skip_existing: opt.SkipExisting = None,
+    fail_fast: opt.FailFast = False,
+    summary: opt.SummaryFile = None,
+    ray: opt.RayAddress = None,
+    actors: opt.Actors = None,
     overwrite: Overwrite = False,
-    dry_run: DryRun = False,
+    dry_run: opt.DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the person of one picture follow the poses of a video.
 
     The reference is read once; every frame is generated from it. The number of
-    frames and their rate are the driver's, the shape of the picture is REF's.
+    frames, their rate and the sound are the driver's, the shape of the picture is
+    REF's. An interrupted run goes on where it stopped when it is started again.
 
     \b
     Examples:
-      scd animate examples/ref.png --poses examples/dance.mp4 -o out.mp4
-      scd animate me.jpg --poses dance.mp4 --frames 0:48 --seed 7 -o me.gif
+      scd animate me.jpg --poses dance.mp4 -o out.mp4
+      scd animate me.jpg --poses dance.mp4 --start 1.5 --end 4 --seed 7 -o me.gif
       scd animate me.jpg --poses keypoints.npz --ref-pose me.npz --fps 30000/1001
       scd animate me.jpg --poses dance.mp4 --model bundle --json > summary.json
-      scd animate me.jpg --poses dance.mp4 --model bundle --dry-run
+      scd animate a.png b.png --poses one.mp4 --poses two.mp4 -o results
+      scd animate --jobs jobs.csv --summary done.jsonl
     """
-    from engines.core.bundle import DEFAULT_MODEL
-    from engines.generate.animate import AnimateRequest
+    asked = dict(locals())
+    references, drivers = reference or [], poses or []
+    check_inputs(references, drivers, jobs)
+    if jobs is None and len(references) == len(drivers) == 1:
+        return one(references[0], drivers[0], asked)
+    batch(references, drivers, asked)
+
+
+def check_inputs(references: Sequence[Path], drivers: Sequence[Path], jobs: str | None) -> None:
+    """A list, or pictures and drivers. Nothing heavy is imported before this is said."""
+    if jobs is not None and (references or drivers):
+        raise UsageError("--jobs brings its own references and drivers", "leave REF and --poses out")
+    if jobs is None and not (references and drivers):
+        missing = "a driver" if references else "a picture of the person"
+        raise UsageError(f"scd animate needs {missing}", "for example: scd animate me.png --poses dance.mp4; see scd animate --help")
+
+
+def one(reference: Path, driver: Path, asked: Mapping[str, Any]) -> None:
     from engines.generate.animate import animate as work
     from engines.generate.animate import dry_run as look_ahead
     from scd_cli.console import Console, result
 
-    target = out or default_output(reference, poses)
-    kind = driver_kind and driver_kind.replace("-", " ")
-    options = given(steps=steps, guidance=guidance, seed=seed, frames=frames, fps=fps, size=size, providers=providers)
-    options |= given(ref_pose=ref_pose, driver_kind=kind, sampler=sampler and str(sampler), reuse=reuse)
-    options |= given(guidance_until=guidance_until, guidance_passes=guidance_passes)
-    request = AnimateRequest(reference=reference, poses=poses, output=target, model=model or DEFAULT_MODEL, overwrite=overwrite, **options)
-    if dry_run:
+    refuse_batch_options(asked)
+    request = request_of(asked, reference, driver, asked["out"] or default_output(reference, driver))
+    if asked["dry_run"]:
         outlook = look_ahead(request, Console())
-        return result(outlook, as_json, "\n".join(f"{name}: {value}" for name, value in outlook.items()))
-    result(work(request, Console()).to_json(), as_json, target)
+        return result(outlook, asked["as_json"], "\n".join(f"{name}: {value}" for name, value in outlook.items()))
+    if asked["skip_existing"] and request.output.exists():
+        Console().note(f"{request.output} is there already")
+        return result({"output": str(request.output), "skipped": True}, asked["as_json"], request.output)
+    result(work(request, Console()).to_json(), asked["as_json"], request.output)
+
+
+def refuse_batch_options(asked: Mapping[str, Any]) -> None:
+    for name in ("ray", "summary", "fail_fast", "actors"):
+        if asked[name]:
+            raise UsageError(f"--{name.replace('_', '-')} is for batches", "give --jobs, or several REF or --poses")
+
+
+def request_of(asked: Mapping[str, Any], reference: Path, driver: Path, output: Path) -> "AnimateRequest":
+    """What the options of a command line or of a line of a job list ask for."""
+    from engines.core.bundle import DEFAULT_MODEL
+    from engines.generate.request import AnimateRequest
+    from engines.media.encoding import Encoding
+
+    options = given(**{name: asked[name] for name in AS_THEY_ARE}) | {name: asked[name] for name in SWITCHES}
+    options |= given(**{name: asked[name] and str(asked[name]) for name in ("sampler", "align")})
+    options |= given(driver_kind=asked["driver_kind"] and asked["driver_kind"].replace("-", " "))
+    encoding = Encoding(asked["codec"], asked["crf"], asked["pix_fmt"])
+    return AnimateRequest(
+        reference=reference, poses=driver, output=output, model=asked["model"] or DEFAULT_MODEL, encoding=encoding, **options
+    )
+
+
+def batch(references: Sequence[Path], drivers: Sequence[Path], asked: Mapping[str, Any]) -> None:
+    from engines.generate.batch import BatchOptions, one_after_the_other, run_batch
+    from engines.generate.ray_batch import RayRunner
+    from scd_cli.console import Console, result
+
+    if asked["dry_run"]:
+        raise UsageError("--dry-run looks at one clip", "give one REF and one --poses")
+    jobs = product_jobs(references, drivers, asked) if asked["jobs"] is None else listed_jobs(asked)
+    skip = asked["skip_existing"] if asked["skip_existing"] is not None else not asked["overwrite"]
+    runner = RayRunner(asked["ray"], asked["actors"]) if asked["ray"] else one_after_the_other
+    done = run_batch(jobs, Console(), BatchOptions(skip, asked["fail_fast"], asked["summary"]), runner)
+    made = [outcome["out"] for outcome in done["outcomes"] if outcome["status"] != "failed"]
+    result(done, asked["as_json"], "\n".join(made))
+    if done["failed"]:
+        raise Exit(PART_FAILED)
+
+
+def product_jobs(references: Sequence[Path], drivers: Sequence[Path], asked: Mapping[str, Any]) -> "list[Job]":
+    """Each reference with each driver."""
+    from engines.generate.batch import Job
+
+    folder = batch_folder(asked["out"])
+    pairs = [(reference, driver) for reference in references for driver in drivers]
+    requests = [request_of(asked, reference, driver, folder / default_output(reference, driver)) for reference, driver in pairs]
+    return [Job(number, request) for number, request in enumerate(requests, 1)]
+
+
+def batch_folder(out: Path | None) -> Path:
+    """Where a batch's results go that name no other place; made if it is not there."""
+    folder = out or Path()
+    if folder.suffix or folder.is_file():
+        raise UsageError(f"the output {folder} of several clips is no folder", "name a folder with -o")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def listed_jobs(asked: Mapping[str, Any]) -> "list[Job]":
+    """The lines of --jobs; the command line's own options are for all that do not say otherwise."""
+    from scd_cli.jobs import long_flags, read_rows
+
+    flags, folder = long_flags(), batch_folder(asked["out"])
+    return [listed_job(number, row, flags, asked, folder) for number, row in enumerate(read_rows(asked["jobs"]), 1)]
+
+
+def listed_job(number: int, row: Any, flags: Mapping[str, bool], asked: Mapping[str, Any], folder: Path) -> "Job":
+    from engines.generate.batch import Job
+    from scd_cli.jobs import arguments, parsed
+
+    if isinstance(row, str):
+        return Job(number, None, row)
+    try:
+        own = parsed(arguments(row, flags))
+    except ScdError as error:
+        return Job(number, None, str(error))
+    except TyperException as error:
+        return Job(number, None, error.format_message().rstrip("."))
+    reference, driver = own["reference"][0], own["poses"][0]
+    merged = {name: asked[name] if value is None or value is False else value for name, value in own.items()}
+    return Job(number, request_of(merged, reference, driver, own["out"] or folder / default_output(reference, driver)))

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from engines.core.sampler import Latents, frame_noise, path
+from engines.core.sampler import Latents, State, frame_noise, path
 from engines.core.samplers import SAMPLERS, boundary, extrapolation, fresh_noise, sampler_named
 from engines.core.schedule import NoiseSchedule, PredictionType
 from tests.core.predictors import NOISE, SCHEDULES, SEED, bent, modes, schedule, told
@@ -161,3 +161,25 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
     assert sampler_named("dpm++2m") is SAMPLERS["dpm++2m"]
     with pytest.raises(ValueError, match=r"no sampler 'heun': use one of ddim, dpm\+\+2m, euler, lcm"):
         sampler_named("heun")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("stopped", [1, 3, 5])
+def test_a_sampler_goes_on_from_its_state_bit_for_bit(name: str, stopped: int) -> None:
+    def predict(latents: Latents, timestep: int) -> Latents:
+        return np.tanh(latents * np.float32(1 + timestep / 1000))
+
+    noise, sample = frame_noise((2, 3, 3), 4, 0, 0.0), SAMPLERS[name]
+    whole, state, kept = sample(predict, noise, schedule(True, "v_prediction"), 5, seed=3), State(), State()
+
+    def keep(number: int) -> None:
+        if number == stopped:
+            assert state.latents is not None
+            earlier = None if state.earlier is None else state.earlier.copy()
+            kept.latents, kept.earlier, kept.before, kept.done = state.latents.copy(), earlier, state.before, number
+
+    sample(predict, noise, schedule(True, "v_prediction"), 5, keep, 3, state)
+    calls: list[int] = []
+    again = sample(lambda x, t: (calls.append(t), predict(x, t))[1], np.zeros_like(noise), schedule(True, "v_prediction"), 5, None, 3, kept)
+    assert np.array_equal(again, whole)
+    assert len(calls) == 5 - stopped

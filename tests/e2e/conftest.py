@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import write_person, write_skeletons
+from tests.generate.blind import blind as blind
 from tests.generate.tiny_bundle import write_tiny_bundle
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.generate.blind import blind as blind
 from tests.generate.tiny_bundle import write_tiny_bundle
 from tests.generate.tiny_model import TinyModel
 
@@ -13,3 +14,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TinyModel]:
     """Folder and numpy twin."""
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     return folder, write_tiny_bundle(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_detection(blind: None) -> None:
+    """The pictures of this room's tests are noise."""

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +20,9 @@ from engines.core.errors import ScdError, UsageError
 from engines.core.keypoints import BODY_NAMES, COUNT, PoseTrack
 from engines.core.report import NullReport, SilentBar
 from engines.generate import animate as module
-from engines.generate.animate import AnimateRequest, AnimateSummary, animate
+from engines.generate import studio
+from engines.generate.animate import animate
+from engines.generate.request import AnimateRequest, AnimateSummary
 from engines.media.video import probe
 from engines.pose.files import save_track
 from tests.generate.tiny_model import TinyModel
@@ -81,9 +84,10 @@ def left(request: AnimateRequest) -> list[str]:
 
 
 def digest(request: AnimateRequest, **changes: Any) -> str:
+    """Of the pixels: the files also tell their settings and inputs."""
     made = replace(request, output=request.output.with_name("frames.png"), overwrite=True, **changes)
     animate(made, NullReport())
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(made.output.iterdir()))).hexdigest()
+    return hashlib.sha256(b"".join(np.asarray(Image.open(p)).tobytes() for p in sorted(made.output.iterdir()))).hexdigest()
 
 
 def test_summary(request_: AnimateRequest) -> None:
@@ -195,7 +199,7 @@ REFUSED: list[tuple[dict[str, Any], type[ScdError], str]] = [
 def test_refused_before_the_model_is_loaded(
     request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], kind: type[ScdError], said: str
 ) -> None:
-    monkeypatch.setattr(module, "pipeline_on", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(studio, "pipeline_on", lambda *_: pytest.fail("the model was loaded"))
     with pytest.raises(kind) as caught:
         animate(replace(request_, **change), NullReport())
     assert said in str(caught.value)
@@ -225,34 +229,112 @@ def test_an_input_is_never_overwritten(request_: AnimateRequest, which: str) -> 
     assert renamed.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.webm", "clip.gif", "clip.png"])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_interruption_while_writing_leaves_nothing(
-    request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch, name: str, error: type[BaseException]
-) -> None:
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, error: type[BaseException]) -> None:
+    """Raise when the frame of that number is about to be written."""
     taken: list[int] = []
+    unpad = module.unpad
 
-    def fail_at_the_fifth(picture: Any, box: Any, size: Any) -> Any:
+    def failing(picture: Any, box: Any, size: Any) -> Any:
         taken.append(1)
-        if len(taken) == 5:
+        if len(taken) == at:
             raise error
         return unpad(picture, box, size)
 
-    unpad = module.unpad
-    monkeypatch.setattr(module, "unpad", fail_at_the_fifth)
-    with pytest.raises(error):
+    monkeypatch.setattr(module, "unpad", failing)
+
+
+def interrupted(request: AnimateRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that Ctrl-C ends while it writes the fifth frame."""
+    with monkeypatch.context() as patch:
+        interrupt(patch, 5, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            animate(request, NullReport())
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.webm", "clip.gif", "clip.png"])
+def test_an_error_while_writing_leaves_nothing(request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    interrupt(monkeypatch, 5, RuntimeError)
+    with pytest.raises(RuntimeError):
         animate(replace(request_, output=request_.output.with_name(name)), NullReport())
     assert left(request_) == []
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.webm", "clip.gif", "clip.png"])
+def test_an_interrupted_clip_goes_on_and_has_the_same_bytes(request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    request = replace(request_, output=request_.output.with_name(name))
+    whole = replace(request, output=request_.output.with_name(f"whole{request.output.suffix}"))
+    animate(whole, NullReport())
+    interrupted(request, monkeypatch)
+    assert left(request_) == sorted([f".{name}.scd", whole.output.name]), "only what the next run goes on from"
+    notes = Notes()
+    assert animate(request, notes).resumed == 4
+    assert any("an interrupted run had made 4 of the 4" in said for said in notes.said)
+    assert content(request.output) == content(whole.output)
+    assert left(request_) == sorted([name, whole.output.name])
+
+
+def content(path: Path) -> list[bytes]:
+    return [p.read_bytes() for p in sorted(path.iterdir())] if path.is_dir() else [path.read_bytes()]
+
+
+def test_other_settings_do_not_go_on_from_there(request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(request_, monkeypatch)
+    assert animate(replace(request_, seed=1), NullReport()).resumed == 0
+    assert left(request_) == ["clip.mp4"]
+
+
 def test_an_interruption_keeps_what_was_there_before(request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     request_.output.write_bytes(b"precious")
-
-    def fail(*_: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "unpad", fail)
+    interrupt(monkeypatch, 1, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         animate(replace(request_, overwrite=True), NullReport())
     assert request_.output.read_bytes() == b"precious"
-    assert left(request_) == ["clip.mp4"]
+    assert left(request_) == [".clip.mp4.scd", "clip.mp4"]
+
+
+def test_the_file_says_how_it_was_made(request_: AnimateRequest) -> None:
+    animate(replace(request_, seed=7), NullReport())
+    with av.open(str(request_.output)) as container:
+        facts = dict(container.metadata)
+    settings = json.loads(facts["settings"])
+    assert (facts["model"], facts["seed"], settings["steps"], settings["scd"]) == ("tiny", "7", 2, module.scd_version())
+    assert set(settings["inputs"]) == {"me.png", "dance.npz"}
+
+
+def test_grid_preview_and_the_picture_of_the_alignment(request_: AnimateRequest) -> None:
+    save_track(request_.reference.with_suffix(".npz"), track(1, None), False)
+    summary = animate(replace(request_, grid=True, preview=True, align_picture=True), NullReport())
+    assert (summary.size, summary.align) == ((96, 44), "limbs")
+    assert left(request_) == ["clip.align.png", "clip.mp4", "clip.preview.png"]
+    with Image.open(request_.output.with_name("clip.align.png")) as picture:
+        assert picture.size == (192, 128), "the reference twice"
+    plain = replace(request_, output=request_.output.with_name("plain.png"))
+    grid = replace(plain, output=plain.output.with_name("grid.png"), grid=True)
+    animate(plain, NullReport())
+    animate(grid, NullReport())
+    wide, narrow = (np.asarray(Image.open(r.output / "000003.png")) for r in (grid, plain))
+    np.testing.assert_array_equal(wide[:, -32:], narrow)
+
+
+def test_seconds_choose_frames(request_: AnimateRequest) -> None:
+    """11 frames at 30000/1001 fps: 0.1 s is frame 3, 0.2 s frame 6."""
+    made = digest(request_, start=Fraction(1, 10), end=Fraction(2, 10))
+    assert made == digest(request_, frames=(3, 6))
+    with pytest.raises(UsageError, match=r"lasts 0\.367"):
+        animate(replace(request_, start=Fraction(1)), NullReport())
+    with pytest.raises(UsageError, match="use one of them"):
+        animate(replace(request_, start=Fraction(1, 10), frames=(0, 2)), NullReport())
+
+
+def test_several_people_are_reduced_to_one(request_: AnimateRequest) -> None:
+    """The larger one drives; --person 2 takes the other; a third there is not."""
+    both = track(5, Fraction(25))
+    small = both.points * np.array([0.5, 0.5, 1], np.float32)
+    save_track(request_.poses, PoseTrack(np.concatenate([small, both.points], axis=1), both.size, both.fps), True)
+    first, second = digest(request_), digest(request_, person=2)
+    save_track(request_.poses, both, True)
+    assert digest(request_) == first
+    save_track(request_.poses, PoseTrack(small, both.size, both.fps), True)
+    assert digest(request_) == second
+    with pytest.raises(ScdError, match="no person 3"):
+        animate(replace(request_, person=3), NullReport())

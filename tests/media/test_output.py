@@ -161,6 +161,40 @@ def test_mp4_lasts_exactly_its_frames_and_starts_fast(tmp_path: Path, fps: Fract
     assert raw.index(b"moov") < raw.index(b"mdat")
 
 
+def test_a_workspace_takes_what_is_not_ready(tmp_path: Path) -> None:
+    shop, out = tmp_path / "shop", tmp_path / "out"
+    shop.mkdir()
+    out.mkdir()
+    seen = []
+    with open_writer(out / "a.gif", RATE, (48, 64), overwrite=False, workspace=shop) as sink:
+        sink.write(noise(1)[0])
+        seen += [len(list(folder.iterdir())) for folder in (shop, out)]
+    assert seen == [1, 0]
+    assert [p.name for p in out.iterdir()] == ["a.gif"]
+    assert list(shop.iterdir()) == []
+
+
+def test_a_folder_is_replaced_by_way_of_the_workspace(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    fill(tmp_path / "a.png", noise(3))
+    with open_writer(tmp_path / "a.png", RATE, (48, 64), overwrite=True, workspace=tmp_path / "shop") as sink:
+        sink.write(noise(1)[0])
+    assert [p.name for p in (tmp_path / "a.png").iterdir()] == ["000000.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "shop"]
+    assert list((tmp_path / "shop").iterdir()) == []
+
+
+def test_a_workspace_on_another_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.replace", elsewhere)
+    with pytest.raises(ScdError, match="another disk") as caught:
+        fill(tmp_path / "a.gif", noise(1))
+    sentence(caught.value, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_that_is_no_files_passes_unchanged(tmp_path: Path) -> None:
     def broken() -> None:
         with atomic(tmp_path / "a.png", overwrite=False) as temporary:

@@ -85,7 +85,10 @@ def test_a_broken_run_leaves_nothing(tmp_path: Path, ending: str, error: type[Ba
 
 
 def test_unknown_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"\.mp4, \.webm, \.gif, \.png"), open_writer(tmp_path / "a.avi", NTSC, (48, 64), overwrite=False):
+    with (
+        pytest.raises(UsageError, match=r"\.mp4, \.mov, \.mkv, \.webm, \.gif, \.png"),
+        open_writer(tmp_path / "a.avi", NTSC, (48, 64), overwrite=False),
+    ):
         pass
 
 

@@ -70,6 +70,28 @@ def test_a_video_cut_off_behind_its_index_is_refused(tmp_path: Path, share: floa
     refused(tmp_path / "cut.mp4", "cut off after")
 
 
+@pytest.mark.parametrize("ending", [".mkv", ".webm"])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_matroska_that_is_cut_off_is_refused(tmp_path: Path, ending: str, share: float) -> None:
+    path = noise_clip(tmp_path / f"a{ending}", 20)
+    whole = path.read_bytes()
+    assert probe(path).frames == 20
+    path.write_bytes(whole[: int(len(whole) * share)])
+    refused(path, "cut off: [0-9]+ bytes")
+
+
+def test_a_live_matroska_does_not_know_its_size(tmp_path: Path) -> None:
+    path = noise_clip(tmp_path / "a.mkv", 20)
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"\x18\x53\x80\x67") + 4
+    assert raw[at] == 1, "the test's own file has a size of another length"
+    raw[at : at + 8] = b"\x01" + b"\xff" * 7
+    path.write_bytes(raw)
+    assert probe(path).frames == 20
+    path.write_bytes(raw[: len(raw) // 2])
+    assert 1 < probe(path).frames < 20
+
+
 def test_a_video_whose_index_is_missing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:  # without faststart: the index comes last

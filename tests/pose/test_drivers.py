@@ -73,7 +73,7 @@ def test_a_video_is_known_by_content(tmp_path: Path, name: str) -> None:
 
 def test_all_black_is_refused_and_a_late_skeleton_is_not(tmp_path: Path) -> None:
     black = np.zeros((512, 384, 3), np.uint8)
-    refused(clip(tmp_path / "a.mp4", [black] * 30), "no skeleton")
+    refused(clip(tmp_path / "a.mp4", [black] * 30), "neither a person nor a skeleton")
     assert open_driver(clip(tmp_path / "b.mp4", [black] * 110 + [skeleton()])).frames == 111
 
 
@@ -85,24 +85,29 @@ def test_a_picture_of_a_body_surface_on_black_is_named_densepose(tmp_path: Path)
     refused(tmp_path / "a.png", "DensePose")
 
 
+def photo(path: Path) -> None:
+    """Nothing drawn: to be looked at by the pose detector."""
+    assert open_driver(path).kind == "photo"
+
+
 def test_white_letters_on_black_are_no_skeleton(tmp_path: Path) -> None:
     picture = Image.new("RGB", SIZE)
     for line in range(12):
         ImageDraw.Draw(picture).text((20, 20 + 35 * line), "Directed by somebody else", fill="white")
     picture.save(tmp_path / "a.png")
-    refused(tmp_path / "a.png", "needs pose detection")
+    photo(tmp_path / "a.png")
 
 
 def test_a_dim_stage_is_a_filmed_scene(tmp_path: Path) -> None:
     picture = np.zeros((512, 384, 3), np.uint8)
     picture[80:480, 130:260] = (150, 115, 95)
     Image.fromarray(picture).save(tmp_path / "a.png")
-    refused(tmp_path / "a.png", "needs pose detection")
+    photo(tmp_path / "a.png")
 
 
 def test_a_kind_given_by_hand_is_believed(tmp_path: Path) -> None:
     Image.new("RGB", SIZE, "grey").save(tmp_path / "a.png")
-    refused(tmp_path / "a.png", "needs pose detection")
+    photo(tmp_path / "a.png")
     assert open_driver(tmp_path / "a.png", "skeleton picture").frames == 1
     with pytest.raises(ScdError, match="not a JSON file"):
         open_driver(tmp_path / "a.png", "keypoints")

@@ -146,6 +146,10 @@ def test_one_person_may_come_without_the_axis_of_people_and_no_rate(tmp_path: Pa
     assert (track.points.shape, track.fps) == ((4, 1, COUNT, 3), None)
 
 
+def test_text_called_npz_is_not_called_a_pickle(tmp_path: Path) -> None:
+    refused(written(tmp_path / "a.npz", "text"), "neither a .npz nor a .npy")
+
+
 def test_an_npz_by_any_name_is_known(tmp_path: Path) -> None:
     npz(tmp_path / "a.npz").rename(tmp_path / "track")
     assert open_driver(tmp_path / "track").kind == "keypoints"
@@ -169,3 +173,143 @@ def test_saving_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     refused(tmp_path, "no OpenPose")
+
+
+def dwpose_frame(*people: float) -> dict[str, Any]:
+    """DWPose's arrays of people whose body, hands and face points all lie at x = y = a share; the left hand 0.01 further right."""
+    places = np.array(people).reshape(-1, 1, 1)
+    hands = np.concatenate([np.tile(places, (1, 21, 2)) + np.array([0.01, 0]), np.tile(places, (1, 21, 2))])
+    subset = np.arange(18 * len(people), dtype=float).reshape(-1, 18)
+    body = np.tile(places, (1, 18, 2)).reshape(-1, 2)
+    return {"candidate": body, "subset": subset, "hands": hands, "faces": np.tile(places, (1, 68, 2)), "score": np.full(subset.shape, 0.8)}
+
+
+def test_dwpose_arrays_find_their_places(tmp_path: Path) -> None:
+    frame = dwpose_frame(0.25, 0.5)
+    frame["candidate"][2] = (0.1, 0.2)  # the first person's right shoulder
+    frame["subset"][0, 4] = -1
+    frame["hands"][3, 5] = -1
+    np.savez(tmp_path / "a.npz", size=np.array(SIZE), **frame)
+    track = load_track(tmp_path / "a.npz")
+    assert (track.points.shape, track.size) == ((1, 2, COUNT, 3), SIZE)
+    first, second = track.points[0]
+    np.testing.assert_allclose(first[6], [20, 60, 0.8], rtol=1e-5)
+    assert first[10].tolist() == [0, 0, 0]
+    np.testing.assert_allclose(second[0, :2], [100, 150])
+    np.testing.assert_allclose(second[LEFT_HAND, 0], 102, rtol=1e-5)
+    np.testing.assert_allclose(first[RIGHT_HAND, 0], 50)
+    assert (second[RIGHT_HAND, 2] > 0).sum() == 20
+    np.testing.assert_allclose(second[FACE, 1], 150)
+    assert not second[17:23].any()
+
+
+def test_a_clip_of_dwpose_in_one_file_is_the_folder_of_its_frames(tmp_path: Path) -> None:
+    frames = [dwpose_frame(0.2), dwpose_frame(0.4), dwpose_frame(0.6)]
+    np.savez(tmp_path / "clip.npz", width=SIZE[0], height=SIZE[1], fps="25/1", **{k: np.stack([f[k] for f in frames]) for k in frames[0]})
+    (tmp_path / "frames").mkdir()
+    for index, frame in zip((8, 9, 10), frames, strict=True):
+        np.savez(tmp_path / "frames" / f"f{index}.npz", canvas=np.array(SIZE), **frame)
+    clip, folder = load_track(tmp_path / "clip.npz"), load_track(tmp_path / "frames")
+    np.testing.assert_allclose(clip.points, folder.points)
+    np.testing.assert_allclose(clip.points[:, 0, 0, 0], [40, 80, 120])
+    assert (clip.fps, folder.fps) == (Fraction(25), None)
+
+
+@pytest.mark.parametrize("subset", [True, False])
+def test_one_dancer_may_come_without_the_axis_of_people(tmp_path: Path, subset: bool) -> None:
+    frames = [dwpose_frame(share) for share in (0.2, 0.4, 0.6)]
+    arrays = {"candidate": np.stack([f["candidate"] for f in frames]), "hands": np.stack([f["hands"] for f in frames])}
+    if subset:
+        arrays["subset"] = np.concatenate([f["subset"] for f in frames])
+        del arrays["hands"]
+    np.savez(tmp_path / "a.npz", size=np.array(SIZE), **arrays)
+    np.testing.assert_allclose(load_track(tmp_path / "a.npz").points[:, 0, 0, 0], [40, 80, 120], rtol=1e-6)
+
+
+def test_frames_of_a_folder_may_be_empty_or_crowded(tmp_path: Path) -> None:
+    for index, people in enumerate(((0.1,), (), (0.2, 0.4))):
+        np.savez(tmp_path / f"{index}.npz", size=np.array(SIZE), **dwpose_frame(*people))
+    points = load_track(tmp_path).points
+    assert points.shape == (3, 2, COUNT, 3)
+    assert (points[..., 0, 2] > 0).sum(axis=1).tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("count", "number", "place"), [(133, 20, 20), (17, 9, 9), (18, 4, 10), (134, 18, 17), (134, 133, 132), (134, 4, 10)]
+)
+@pytest.mark.parametrize("axes", [2, 3, 4])
+def test_plain_arrays_of_any_skeleton(tmp_path: Path, count: int, number: int, place: int, axes: int) -> None:
+    points = np.full((count, 3), 60.0)
+    points[number] = (30, 40, 0.7)
+    np.save(tmp_path / "a.npy", points.reshape((1,) * (axes - 2) + (count, 3)))
+    track = load_track(tmp_path / "a.npy")
+    assert track.points.shape == (1, 1, COUNT, 3)
+    np.testing.assert_allclose(track.points[0, 0, place], [30, 40, 0.7], rtol=1e-6)
+    assert track.size == (90, 100)
+
+
+def test_scores_may_lie_beside_the_points(tmp_path: Path) -> None:
+    xy = np.full((5, 133, 2), 50.0)
+    np.savez(tmp_path / "a.npz", keypoints=xy, scores=np.full((5, 133), 0.6), size=np.array(SIZE))
+    assert load_track(tmp_path / "a.npz").points[..., 2].max() == np.float32(0.6)
+    xy[2, 3], xy[2, 4], xy[2, 5] = 0, -1, np.nan
+    np.save(tmp_path / "b.npy", xy)
+    assert np.flatnonzero(load_track(tmp_path / "b.npy").points[2, 0, :, 2] == 0).tolist() == [3, 4, 5]
+
+
+def test_arrays_in_shares_need_a_size(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((2, 18, 3), 0.5))
+    refused(tmp_path / "a.npy", "does not say its size")
+    np.savez(tmp_path / "b.npz", **dwpose_frame(0.5))
+    refused(tmp_path / "b.npz", "does not say its size")
+
+
+def test_our_own_points_are_pixels_however_small(tmp_path: Path) -> None:
+    assert load_track(npz(tmp_path / "a.npz")).points[0, 0, 0].tolist() == [1, 1, 1]
+
+
+def test_pickles_are_refused_and_never_loaded(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    trap = np.array({"bodies": Trap()}, object)
+    np.save(tmp_path / "a.npy", trap)
+    np.savez(tmp_path / "b.npz", keypoints=trap, size=np.array(SIZE))
+    (tmp_path / "c.npy").write_bytes(b"\x80\x04K\x01.")
+    for name in ("a.npy", "b.npz", "c.npy"):
+        refused(tmp_path / name, "pickled Python objects")
+    (tmp_path / "c.npy").rename(tmp_path / "c")
+    refused(tmp_path / "c", "pickled Python objects")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"subset": np.full((1, 18), 40.0)},
+        {"subset": np.full((1, 18), np.nan)},
+        {"subset": np.zeros((1, 17))},
+        {"candidate": np.ones((17, 2))},
+        {"candidate": np.ones((18, 5))},
+        {"candidate": np.array("text")},
+        {"hands": np.ones((3, 21, 2))},
+        {"faces": np.ones((1, 51, 2))},
+        {"score": np.ones(3)},
+        {"size": np.array([0, 5])},
+    ],
+)
+def test_dwpose_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, Any]) -> None:
+    np.savez(tmp_path / "a.npz", **({"size": np.array(SIZE)} | dwpose_frame(0.5) | change))
+    refused(tmp_path / "a.npz", r"a\.npz")
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 21, 3), (2, 133, 4), (1, 1, 1, 133, 3), (0,)])
+def test_arrays_that_are_no_keypoints_are_named(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "a.npy", np.ones(shape))
+    refused(tmp_path / "a.npy", "n one of 133, 134, 18, 17")
+
+
+def test_arrays_without_anybody_are_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 133, 3)))
+    refused(tmp_path / "a.npy", "no person")
