@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from engines.core.report import NullReport
-from engines.generate.animate import AnimateRequest, animate
+from engines.generate.animate import animate
+from engines.generate.request import AnimateRequest
 from engines.media.images import read_image, write_png
 from engines.media.video import read_frames
 

@@ -2,6 +2,7 @@
 
     python tests/bench.py [--model mini|FOLDER] [--quick]
     python tests/bench.py full ...    (tests/bench_full.py)
+    python tests/bench.py long ...    (tests/bench_long.py)
 
 Figures of one run belong together: ratios are taken between children started one after the other on the same machine. Peak memory is
 the child's largest resident set (getrusage), so imports and model are in it. `--quick` runs fewer steps, to try the bench out.
@@ -35,6 +36,7 @@ sys.path.insert(0, sys.argv[2])
 from engines.core.report import NullReport
 from engines.generate import animate as module
 from engines.generate import studio
+from engines.generate.request import AnimateRequest
 options = json.loads(sys.argv[1])
 checkpoint = options.pop("checkpoint", None)
 if checkpoint:
@@ -42,7 +44,7 @@ if checkpoint:
     studio.pipeline_on = lambda bundle, backend: open_torch_pipeline(Path(checkpoint))
 for name in ("reference", "poses", "output"):
     options[name] = Path(options[name])
-summary = module.animate(module.AnimateRequest(**options), NullReport())
+summary = module.animate(AnimateRequest(**options), NullReport())
 print(json.dumps(summary.to_json()))
 """
 
@@ -171,6 +173,10 @@ def main() -> None:
         from tests import bench_full
 
         return bench_full.main(sys.argv[2:])
+    if sys.argv[1:2] == ["long"]:
+        from tests import bench_long
+
+        return bench_long.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini", help="a shipped model or the folder of a bundle")
     parser.add_argument("--quick", action="store_true", help="2 steps instead of the model's")

@@ -207,7 +207,8 @@ def make(clip: Clip, studio: Studio, backend: Backend, inputs: dict[str, str], f
     summary = AnimateSummary(
         output=str(request.output), frames=len(span.indices), fps=f"{span.fps.numerator}/{span.fps.denominator}", size=clip.frame_size,
         model=clip.bundle.facts.name, **asdict(settings), driver_kind=driver.kind, reference_pose=reference.source, align=poses.align,
-        sound=driver.sound and not request.mute and request.output.suffix.lower() not in PICTURES, backend=backend.name, device="", inputs=inputs, seconds=seconds,
+        sound=driver.sound and not request.mute and request.output.suffix.lower() not in PICTURES, backend=backend.name, device="",
+        inputs=inputs, seconds=seconds,
     )  # fmt: skip
     Render(clip, poses, reference, pipeline, studio, seconds).run(checkpoint, summary, folder)
     say_times(summary, report)

@@ -18,6 +18,7 @@ from engines.pose.segment import Segmenter
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.float32]
 GROWN, FEATHERED = 0.02, 0.02  # of the longer side: masks are a little small, and their edge is soft
+DRAWN = 32  # grey levels of what counts as drawn in a pose picture
 PREVIEW_FRAMES, PREVIEW_STEPS, PREVIEW_WIDTH = 6, 8, 1200
 
 
@@ -32,14 +33,21 @@ class Compositor:
     hole: Mask
     segmenter: Segmenter
 
-    def __call__(self, frame: Picture) -> Picture:
-        return composited(frame, self.background, np.maximum(self.hole, person_mask(self.segmenter, frame)))
+    def __call__(self, frame: Picture, pose: Picture) -> Picture:
+        """A frame and its pose picture. The skeleton is where the network overlooks a thin or a blurred limb."""
+        lit = (pose.max(axis=2) > DRAWN).astype(np.float32)
+        person = np.maximum(person_mask(self.segmenter, frame), widened(lit))
+        return composited(frame, self.background, np.maximum(self.hole, person))
 
 
 def person_mask(segmenter: Segmenter, picture: Picture) -> Mask:
     """(H, W) in 0 .. 1, grown and feathered."""
-    side = max(picture.shape[:2])
-    return soft(segmenter.mask(picture), round(GROWN * side), round(FEATHERED * side))
+    return widened(segmenter.mask(picture))
+
+
+def widened(mask: Mask) -> Mask:
+    side = max(mask.shape)
+    return soft(mask, round(GROWN * side), round(FEATHERED * side))
 
 
 @dataclass(frozen=True)
@@ -52,13 +60,15 @@ class Finish:
 
     @property
     def wants_pose(self) -> bool:
-        return self.beside is not None
+        return self.beside is not None or self.compositor is not None
 
     def __call__(self, frame: Picture, pose: Picture | None) -> Picture:
         """A frame and its pose picture, both of the clip's size, as what the file shows."""
+        if pose is None:
+            return frame
         if self.compositor is not None:
-            frame = self.compositor(frame)
-        if self.beside is None or pose is None:
+            frame = self.compositor(frame, pose)
+        if self.beside is None:
             return frame
         return side_by_side([self.beside, pose, frame], frame.shape[0])
 

@@ -134,8 +134,8 @@ def check_choice_of_frames(request: AnimateRequest) -> None:
 def check_poses(request: AnimateRequest) -> None:
     if request.person is not None and request.person < 1:
         raise UsageError(f"--person {request.person} is not possible", "count from 1, the largest steady one")
-    if request.smooth is not None and not 0 <= request.smooth <= 99:
-        raise UsageError(f"--smooth {request.smooth} is not possible", "use 0 (off) to 99 frames")
+    if request.smooth and not (1 <= request.smooth <= 99 and request.smooth % 2):
+        raise UsageError(f"--smooth {request.smooth} is not possible", "use 0 (off) or an odd number of frames up to 99")
 
 
 def check_paths(request: AnimateRequest) -> None:

@@ -15,12 +15,6 @@ def exact_rate(rate: Fraction) -> Fraction:
     return rate if rate.denominator <= LARGEST else max(rate.limit_denominator(LARGEST), Fraction(1, LARGEST))
 
 
-def resampled(frames: int, source: Fraction, target: Fraction) -> list[int]:
-    """Source frame (0 .. frames - 1) nearest in time to each frame of a clip at `target` fps that lasts as long."""
-    count = max(1, round(frames * target / source))
-    return [min(frames - 1, int(Fraction(index) * source / target + Fraction(1, 2))) for index in range(count)]
-
-
 def unchanged(times: Sequence[Fraction], duration: Fraction, fps: Fraction) -> bool:
     """Frames come evenly and at this very rate: over the whole clip it stays within half a frame."""
     gap = duration / len(times)

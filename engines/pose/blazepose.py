@@ -19,7 +19,7 @@ from engines.pose.extremities import Faces, Found, Hands
 from engines.pose.litert import Floats, Pyramid
 from engines.pose.networks import PACKAGE, VERSION
 
-REVISION = 2  # of this code: results of another are not taken from the cache
+REVISION = 3  # of this code: results of another are not taken from the cache
 SURE_AMONG = 0.95  # presence that somebody new needs whose head lies within somebody known
 NEWCOMERS_EVERY = 15  # frames
 PATIENCE = 5  # frames between searches of the tiles while nobody is there

@@ -20,7 +20,7 @@ SAME = 0.3  # squares whose centres are closer than this share of a side are one
 SMALL = 0.45  # a person whose square is less than this share of the longer side is looked for in tiles as well
 HEATMAP, REACH = 64, 3  # landmarks are refined within 7x7 cells of a 64x64 heatmap
 CENTRE, TOP = 33, 34  # two more landmarks: of the square for the next frame
-EDGE = 0.005  # of the longer side: how far outside the picture a landmark is still believed
+EDGE = 0.02  # of the longer side: how far outside the picture a landmark is still believed; hips on the edge would flicker otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from engines.core.report import Report
 from engines.media.output import atomic
 from engines.media.video import VideoInfo, probe, read_frames
 from engines.pose.detector import Detector, Picture, Points, people
-from engines.pose.persons import Gaps, filled, one_person, shown, size_of, smoothed
+from engines.pose.persons import Gaps, filled, one_person, shown, sides_kept, size_of, smoothed
 
 AHEAD = 4  # decoded frames that wait for the networks: 25 MB at 1920x1080
 LIMIT_SECONDS = 0.5  # gaps up to this are interpolated
@@ -140,7 +140,7 @@ def film_track(
         hint = "use a clip in which a person can be seen, or give keypoints or a skeleton video"
         raise ScdError(f"{name} {path} shows nobody in any of its {len(found)} frames", hint)
     most = max(1, round(float(info.fps) * LIMIT_SECONDS)) if limit is None else limit
-    points, gaps = filled(one_person(found, person), most)
+    points, gaps = filled(sides_kept(one_person(found, person)), most)
     return as_track(smoothed(points, window), info), told(gaps, start, f"{name} {path}")
 
 

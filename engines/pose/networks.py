@@ -84,11 +84,15 @@ def fetch(folder: Path, names: list[str]) -> None:
 def download(folder: Path) -> Path:
     """The wheel, by the pip of this Python. ScdError with pip's own last words."""
     wanted = f"{PACKAGE}=={VERSION}"
-    done = subprocess.run([sys.executable, "-m", "pip", *PIP, "-d", str(folder), wanted], capture_output=True, text=True, check=False)
+    failed = f"the pose networks are not in the cache and pip could not fetch {wanted}"
+    try:
+        done = subprocess.run([sys.executable, "-m", "pip", *PIP, "-d", str(folder), wanted], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ScdError(f"{failed} ({error.strerror or error})", WAYS_OUT) from error
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
         last = (done.stderr.strip() or "no wheel came").splitlines()[-1].strip()
-        raise ScdError(f"the pose networks are not in the cache and pip could not fetch {wanted} ({last})", WAYS_OUT)
+        raise ScdError(f"{failed} ({last.removeprefix('ERROR: ')})", WAYS_OUT)
     return wheels[0]
 
 

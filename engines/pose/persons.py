@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.core.errors import ScdError
-from engines.core.keypoints import BODY, COUNT, DRAWN_FROM, FACE, LEFT_HAND, RIGHT_HAND
+from engines.core.keypoints import BODY, COUNT, DRAWN_FROM, FACE, LEFT_HAND, MIRRORED, RIGHT_HAND
 
 Points = NDArray[np.float32]
 LOOSE = 0.35  # of a person's size: how far the body may move between two frames and still be theirs
@@ -17,6 +17,9 @@ LOOSER = 0.05  # more a frame in which they were not seen
 MEMORY = 30  # frames after which somebody unseen is given up
 ALIKE = 2.0  # sizes that differ by less may be one person who was lost for longer
 CARRIERS = ((LEFT_HAND, 9), (RIGHT_HAND, 10), (FACE, 0))  # what hands and face move with: wrists and nose
+LIMBS = slice(5, 17)
+OTHER_SIDE, HANDS_CHANGED = list(MIRRORED[: FACE.start]), list(MIRRORED[FACE.stop :])  # the face mesh is never turned round
+SWAPPED = 0.015  # of a person's size: what a frame with changed sides costs beside its movement
 LEAP = 0.3  # of a person's size, by half of the body's points between two frames: a cut, not a movement
 
 
@@ -195,17 +198,47 @@ def fill_joints(points: Points, limit: int) -> None:
 
 
 def cuts(points: Points) -> NDArray[np.bool_]:
-    """(F,) True where frame f does not continue frame f - 1: the middle one of the body's points leapt."""
-    out = np.zeros(len(points), bool)
+    """(F,) True where frame f does not continue frame f - 1."""
+    return np.array([number > 0 and leapt(points[number - 1], points[number]) for number in range(len(points))], bool)
+
+
+def leapt(a: Points, b: Points) -> bool:
+    """Whether the middle one of the body's points went too far from pose a to b (133, 3) for a movement."""
+    both = shown(a)[BODY] & shown(b)[BODY]
+    if not both.any():
+        return True
+    apart = np.hypot(*(a[BODY, :2] - b[BODY, :2])[both].T)
+    return float(np.median(apart)) > LEAP * max(size_of(a), size_of(b), 1.0)
+
+
+def sides_kept(points: Points) -> Points:
+    """(F, 133, 3) without moments in which the left and right of somebody who turns were taken for each other.
+
+    The cheapest path through "as found" and "sides changed" over all frames: changing sides costs a jump at both ends, and being
+    changed costs SWAPPED a frame, so what the detector says for long stands.
+    """
+    both = np.stack([points, np.concatenate([points[:, OTHER_SIDE], points[:, FACE], points[:, HANDS_CHANGED]], axis=1)])
+    cost, back = np.array([0.0, SWAPPED]), np.zeros((len(points), 2), int)
     for number in range(1, len(points)):
-        a, b = points[number - 1], points[number]
-        both = shown(a)[BODY] & shown(b)[BODY]
-        if not both.any():
-            out[number] = True
-            continue
-        apart = np.hypot(*(a[BODY, :2] - b[BODY, :2])[both].T)
-        out[number] = float(np.median(apart)) > LEAP * max(size_of(a), size_of(b), 1.0)
+        steps = np.zeros((2, 2))
+        if not all(leapt(points[number - 1], both[b, number]) for b in (0, 1)):  # else a cut
+            steps = np.array([[travelled(both[a, number - 1], both[b, number]) for a in (0, 1)] for b in (0, 1)])
+        total = cost + steps
+        back[number] = total.argmin(1)
+        cost = total.min(1) + np.array([0.0, SWAPPED])
+    state, out = int(cost.argmin()), points.copy()
+    for number in range(len(points) - 1, -1, -1):
+        out[number] = both[state, number]
+        state = int(back[number, state])
     return out
+
+
+def travelled(a: Points, b: Points) -> float:
+    """Mean way of the limbs between two frames (133, 3), in sizes of the person; 0 where nothing can be compared."""
+    both = (shown(a) & shown(b))[LIMBS]
+    if not both.any():
+        return 0.0
+    return float(np.hypot(*(a[LIMBS, :2] - b[LIMBS, :2])[both].T).mean()) / max(size_of(a), size_of(b), 1.0)
 
 
 def smoothed(points: Points, window: int) -> Points:

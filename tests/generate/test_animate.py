@@ -23,6 +23,9 @@ from engines.generate import animate as module
 from engines.generate import studio
 from engines.generate.animate import animate
 from engines.generate.request import AnimateRequest, AnimateSummary
+from engines.media.encoding import Encoding
+from engines.media.fit import resize
+from engines.media.images import read_image
 from engines.media.video import probe
 from engines.pose.files import save_track
 from tests.generate.tiny_model import TinyModel
@@ -190,6 +193,11 @@ REFUSED: list[tuple[dict[str, Any], type[ScdError], str]] = [
     ({"sampler": "lcm"}, UsageError, "needs a model distilled for few steps, and tiny is none"),
     ({"guidance_until": 1.5}, UsageError, "--guidance-until 1.5"),
     ({"guidance_passes": 3}, UsageError, "must be 1 or 2"),
+    ({"smooth": 4}, UsageError, "--smooth 4"),
+    ({"person": 0}, UsageError, "--person 0"),
+    ({"start": Fraction(2), "end": Fraction(1)}, UsageError, "--start 2 --end 1 holds no frame"),
+    ({"encoding": Encoding("prores")}, UsageError, "--codec prores cannot be written into"),
+    ({"align": "limbs", "poses": Path("gone.mp4")}, ScdError, "gone.mp4 does not exist"),
     ({"reuse": 0}, UsageError, "--reuse at least 1"),
     ({"reuse": 2}, UsageError, "tiny has none; export it again"),
 ]
@@ -338,3 +346,24 @@ def test_several_people_are_reduced_to_one(request_: AnimateRequest) -> None:
     assert digest(request_) == second
     with pytest.raises(ScdError, match="no person 3"):
         animate(replace(request_, person=3), NullReport())
+
+
+def test_compositing_leaves_the_background_bit_for_bit(request_: AnimateRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither person nor skeleton is, in this frame or in the reference, the picture itself stays."""
+
+    class Middle:
+        def mask(self, picture: Any) -> Any:
+            mask = np.zeros(picture.shape[:2], np.float32)
+            mask[15:25, 12:20] = 1
+            return mask
+
+    monkeypatch.setattr(studio.Studio, "segmenter", lambda self: Middle())
+    plain = replace(request_, output=request_.output.with_name("plain.png"))
+    pasted = replace(plain, output=plain.output.with_name("pasted.png"), composite=True)
+    animate(plain, NullReport())
+    animate(pasted, NullReport())
+    before, after = (np.asarray(Image.open(r.output / "000000.png")) for r in (plain, pasted))
+    reference = resize(read_image(request_.reference), (32, 43))
+    np.testing.assert_array_equal(after[30:, 26:], reference[30:, 26:])
+    np.testing.assert_array_equal(after[16:24, 13:19], before[16:24, 13:19])
+    assert (before[30:, 26:] != reference[30:, 26:]).mean() > 0.9

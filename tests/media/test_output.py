@@ -1,5 +1,6 @@
 """Outputs: refused before work begins, whole or absent afterwards, and nobody's folder lost."""
 
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def test_a_folder_that_takes_no_files_is_refused(tmp_path: Path, monkeypatch: py
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(ScdError, match="Permission denied") as caught:
         check_output(tmp_path / "a.mp4", overwrite=False)
     sentence(caught.value, tmp_path)

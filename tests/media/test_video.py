@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from engines.core.errors import ScdError, UsageError
-from engines.media.resample import exact_rate, resampled
+from engines.media.resample import exact_rate
 from engines.media.video import probe, read_frames
 from engines.media.writer import open_writer
 
@@ -124,11 +124,7 @@ def test_real_driver_is_counted_exactly(testdata: Path) -> None:
     assert (info.size, info.frames, info.fps) == ((512, 704), 200, Fraction(30))
 
 
-def test_resampling_picks_the_nearest_frame_in_time() -> None:
+def test_decimals_stand_for_broadcast_rates() -> None:
     assert [exact_rate(Fraction(x)) for x in ("25", "2997/100", "29.97002997", "59.94005994")] == [
         25, Fraction(2997, 100), Fraction(30000, 1001), Fraction(60000, 1001),
     ]  # fmt: skip
-    assert resampled(10, Fraction(30), Fraction(30)) == list(range(10))
-    assert resampled(10, Fraction(30), Fraction(15)) == [0, 2, 4, 6, 8]
-    assert resampled(4, Fraction(10), Fraction(20)) == [0, 1, 1, 2, 2, 3, 3, 3]
-    assert resampled(1, Fraction(25), Fraction(1)) == [0]

@@ -8,12 +8,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from engines.core.errors import ScdError
-from engines.media.resample import resampled
 from engines.media.video import probe, read_frames
 from engines.media.writer import open_writer
 
@@ -199,16 +196,3 @@ def test_a_frame_that_the_files_edit_list_hides_is_not_counted(testdata: Path) -
     assert (info.size, info.frames) == ((578, 578), 141)
     assert sum(1 for _ in read_frames(path)) == 141
     assert abs(float(info.fps) - 29.97) < 0.01
-
-
-rates = st.fractions(Fraction(1), Fraction(120), max_denominator=1001)
-
-
-@given(frames=st.integers(1, 100), source=rates, target=rates)
-def test_resampling_rises_stays_inside_and_is_never_half_a_frame_off(frames: int, source: Fraction, target: Fraction) -> None:
-    picked = resampled(frames, source, target)
-    assert len(picked) == max(1, round(frames * target / source))
-    assert picked[0] == 0
-    assert all(0 <= a <= b < frames for a, b in zip(picked, picked[1:] or picked, strict=False))
-    for number, frame in enumerate(picked):
-        assert frame == frames - 1 or abs(frame - number * source / target) <= Fraction(1, 2)

@@ -101,6 +101,12 @@ def test_a_python_without_pip(cache: Path, tmp_path: Path, monkeypatch: pytest.M
         networks(NullReport())
 
 
+def test_a_python_that_does_not_know_where_it_is(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(ScdError, match="pip could not fetch"):
+        networks(NullReport())
+
+
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SCD_CACHE", str(tmp_path / "file"))

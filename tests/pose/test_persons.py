@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from engines.core.errors import ScdError
-from engines.core.keypoints import COUNT, LEFT_HAND
-from engines.pose.persons import cuts, filled, one_person, smoothed
+from engines.core.keypoints import COUNT, FACE, LEFT_HAND, MIRRORED
+from engines.pose.persons import cuts, filled, one_person, sides_kept, smoothed
 
 RNG = np.random.default_rng(5)
 
@@ -87,6 +87,34 @@ def test_a_joint_lost_for_a_moment_comes_back_and_one_hidden_for_long_does_not()
     np.testing.assert_allclose(out[8:11, 9], truth[8:11, 9], atol=1e-3)
     np.testing.assert_array_equal(out[8:20, 10], points[8:20, 10])
     np.testing.assert_array_equal(out[:3, 7], points[:3, 7])
+
+
+def sides_changed(points: np.ndarray) -> np.ndarray:
+    """Body, feet and hands with left for right, the face as it is."""
+    out = points[..., list(MIRRORED), :]
+    out[..., FACE, :] = points[..., FACE, :]
+    return out
+
+
+def test_sides_taken_for_each_other_for_a_moment_are_set_right() -> None:
+    truth = clip(60)
+    points = truth.copy()
+    for span in (slice(10, 12), slice(30, 35), slice(57, 60)):
+        points[span] = sides_changed(points[span])
+    np.testing.assert_array_equal(sides_kept(points), truth)
+
+
+def test_sides_that_stay_changed_or_change_at_a_cut_are_believed() -> None:
+    turned = clip(120)
+    turned[40:] = sides_changed(turned[40:])
+    np.testing.assert_array_equal(sides_kept(turned), turned)
+    cut = clip(30)
+    cut[20:, :, 0] += 900
+    cut[20:24] = sides_changed(cut[20:24])
+    np.testing.assert_array_equal(sides_kept(cut)[:20], cut[:20])
+    gone = clip(30)
+    gone[10:15] = 0
+    np.testing.assert_array_equal(sides_kept(gone), gone)
 
 
 def test_a_hand_lost_for_a_moment_goes_where_the_wrist_goes() -> None:
