@@ -35,7 +35,7 @@ from engines.media.images import read_image, write_png
 from engines.media.output import check_output
 from engines.media.resample import at_rate, exact_rate
 from engines.media.sound import Sound
-from engines.media.workspace import workspace
+from engines.media.workspace import workspace, workspace_path
 from engines.media.writer import most_fps, open_writer
 from engines.pose.drivers import Driver, open_driver
 
@@ -189,9 +189,14 @@ def animate(request: AnimateRequest, report: Report, studio: Studio | None = Non
         inputs = input_hashes(clip, own)
         backend = own.backend(request.model, request.providers)
     say(clip, backend, report)
-    with workspace(request.output, wait) as folder:
-        check_output(request.output, request.overwrite)  # another process may have made it since
-        return make(clip, own, backend, inputs, folder, seconds)
+    try:
+        with workspace(request.output, wait) as folder:
+            check_output(request.output, request.overwrite)  # another process may have made it since
+            return make(clip, own, backend, inputs, folder, seconds)
+    except (KeyboardInterrupt, SystemExit):
+        if workspace_path(request.output).exists():
+            report.note(f"interrupted: the same command goes on from what is kept in {workspace_path(request.output)}")
+        raise
 
 
 def make(clip: Clip, studio: Studio, backend: Backend, inputs: dict[str, str], folder: Path, seconds: dict[str, float]) -> AnimateSummary:

@@ -33,9 +33,9 @@ class Checkpoint:
         self.log: Any = None
         self.kept = time.monotonic()
         self.found = 0
+        self.key = key
         if not self.holds(key):
             self.clear()
-            (folder / "key").write_text(key)
         self.state = self.load()
 
     def holds(self, key: str) -> bool:
@@ -43,6 +43,11 @@ class Checkpoint:
             return (self.folder / "key").read_text() == key
         except OSError:
             return False
+
+    def begin(self) -> None:
+        """Name what is about to be kept, where nothing was kept yet."""
+        if not (self.folder / "key").exists():
+            (self.folder / "key").write_text(self.key)
 
     def clear(self) -> None:
         for path in (self.state_path, self.folder / "key", *self.folder.glob("step-*")):
@@ -64,6 +69,7 @@ class Checkpoint:
         if not (last or self.due()):
             return
         assert state.latents is not None
+        self.begin()
         arrays = {"latents": state.latents, "before": np.float64(state.before), "done": np.int64(done)}
         if state.earlier is not None:
             arrays["earlier"] = state.earlier
@@ -104,6 +110,7 @@ class Checkpoint:
     def add(self, number: int, prediction: NDArray[np.float32]) -> None:
         """Keep one run's prediction of step `number`."""
         if self.log is None:
+            self.begin()
             self.log = self.log_path(number).open("ab")
         data = np.ascontiguousarray(prediction, np.float32).tobytes()
         with self.room():

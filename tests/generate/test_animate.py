@@ -255,8 +255,10 @@ def interrupted(request: AnimateRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """A run that Ctrl-C ends while it writes the fifth frame."""
     with monkeypatch.context() as patch:
         interrupt(patch, 5, KeyboardInterrupt)
+        notes = Notes()
         with pytest.raises(KeyboardInterrupt):
-            animate(request, NullReport())
+            animate(request, notes)
+        assert notes.said[-1].startswith("interrupted: the same command goes on from what is kept in ")
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.webm", "clip.gif", "clip.png"])
