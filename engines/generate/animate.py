@@ -2,88 +2,37 @@
 
 import hashlib
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fractions import Fraction
-from importlib.metadata import PackageNotFoundError, version
-from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.core import guidance as cfg
 from engines.core.bundle import Bundle
 from engines.core.errors import UsageError
 from engines.core.report import Report
 from engines.generate.backends import Backend
 from engines.generate.checkpoint import Checkpoint
-from engines.generate.denoise import Settings, runs, target_graphs
+from engines.generate.clip import Clip, Span
+from engines.generate.denoise import Settings
 from engines.generate.dry_run import outlook
-from engines.generate.features import FeatureStore
-from engines.generate.finish import finisher, preview_frames, write_preview
-from engines.generate.pipeline import Pipeline
-from engines.generate.poses import Poses, ReferencePose, given_reference_pose, pose_pictures, poses_of, reference_picture, reference_pose
+from engines.generate.poses import Poses, ReferencePose, given_reference_pose, poses_of, reference_pose
+from engines.generate.render import Render, scd_version, timed
 from engines.generate.request import AnimateRequest, AnimateSummary, check_numbers, check_paths
 from engines.generate.studio import Studio
-from engines.media.encoding import PICTURES, size_in_file
-from engines.media.fit import Box, fit_and_pad, fit_box, unpad
+from engines.media.encoding import PICTURES
+from engines.media.fit import fit_and_pad
 from engines.media.images import read_image, write_png
 from engines.media.output import check_output
 from engines.media.resample import at_rate, exact_rate
-from engines.media.sound import Sound
 from engines.media.workspace import workspace, workspace_path
-from engines.media.writer import most_fps, open_writer
+from engines.media.writer import most_fps
 from engines.pose.drivers import Driver, open_driver
 
 Picture = NDArray[np.uint8]
 STILL_FPS = Fraction(25)  # of drivers that have no rate: stills, OpenPose JSON
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.monotonic()
-    yield
-    seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 3)
-
-
-@dataclass(frozen=True)
-class Span:
-    """Which frames of the driver are shown, one after the other (rising, some again), at which rate, and where in its sound they begin."""
-
-    indices: list[int]
-    fps: Fraction
-    start: Fraction
-
-    @property
-    def duration(self) -> Fraction:
-        return len(self.indices) / self.fps
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A checked request: everything opened but the networks."""
-
-    request: AnimateRequest
-    bundle: Bundle
-    driver: Driver
-    ref_pose: Driver | None
-    picture: Picture
-    canvas: Picture
-    box: Box
-    span: Span
-    settings: Settings
-
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        """(width, height) of the frames: the reference's place in the model's canvas, or the reference's shape fit into --size."""
-        if self.request.size is None:
-            return self.box.width, self.box.height
-        inner = fit_box((self.picture.shape[1], self.picture.shape[0]), self.request.size)
-        return inner.width, inner.height
 
 
 def frame_range(wanted: tuple[int | None, int | None], driver: Driver) -> tuple[int, int]:
@@ -154,12 +103,6 @@ def check(request: AnimateRequest, studio: Studio) -> Clip:
     return Clip(request, bundle, driver, ref_pose, picture, canvas, box, span, settings_of(request, bundle))
 
 
-def chunks(pictures: Iterator[Picture], size: int) -> Iterator[Picture]:
-    """Blocks (n, H, W, 3) of up to `size` pictures."""
-    while block := list(islice(pictures, size)):
-        yield np.stack(block)
-
-
 def input_hashes(clip: Clip, studio: Studio) -> dict[str, str]:
     paths = [clip.request.reference, clip.request.poses] + ([clip.ref_pose.path] if clip.ref_pose else [])
     return {str(path): studio.sha256(path) if path.is_file() else folder_hash(path, studio) for path in paths}
@@ -167,13 +110,6 @@ def input_hashes(clip: Clip, studio: Studio) -> dict[str, str]:
 
 def folder_hash(folder: Path, studio: Studio) -> str:
     return hashlib.sha256("".join(studio.sha256(p) for p in sorted(folder.iterdir()) if p.is_file()).encode()).hexdigest()
-
-
-def scd_version() -> str:
-    try:
-        return version("scd-cli")
-    except PackageNotFoundError:  # run from a folder that was never installed
-        return "unknown"
 
 
 def animate(request: AnimateRequest, report: Report, studio: Studio | None = None, wait: bool = False) -> AnimateSummary:
@@ -251,133 +187,3 @@ def say(clip: Clip, backend: Backend, report: Report) -> None:
 def say_times(summary: AnimateSummary, report: Report) -> None:
     each = ", ".join(f"{stage} {1000 * seconds / summary.frames:.1f}" for stage, seconds in summary.seconds.items())
     report.note(f"milliseconds a frame: {each}")
-
-
-@dataclass
-class Render:
-    """One clip through the networks: reference, pose features, denoising, decoding and writing."""
-
-    clip: Clip
-    poses: Poses
-    reference: ReferencePose
-    pipeline: Pipeline
-    studio: Studio
-    seconds: dict[str, float]
-
-    def run(self, checkpoint: Checkpoint, summary: AnimateSummary, folder: Path) -> None:
-        clip, pipeline, settings = self.clip, self.pipeline, self.clip.settings
-        self.read_reference()
-        with FeatureStore() as features:
-            self.read_poses(features)
-            self.loaded(*target_graphs(pipeline.target, settings))
-            if clip.request.preview:
-                with timed(self.seconds, "preview"):
-                    write_preview(clip.request, pipeline, features, settings, self.few_poses(len(features)), clip.canvas)
-            latents = self.denoise(features, checkpoint, summary)
-        summary.device = pipeline.device
-        self.done_with(*target_graphs(pipeline.target, settings))
-        self.loaded("decoder")
-        self.write(latents, summary, folder)
-        self.done_with("decoder")
-
-    def loaded(self, *names: str) -> None:
-        with timed(self.seconds, "load"):
-            self.pipeline.load(*names)
-
-    def done_with(self, *names: str) -> None:
-        """Give memory back, where no other clip follows."""
-        if not self.studio.lasting:
-            self.pipeline.drop(*names)
-
-    def placed(self) -> Iterator[Picture]:
-        """The pose pictures of all frames, at the model's size."""
-        return pose_pictures(self.poses, self.clip.span.indices, self.clip.box, self.clip.bundle.facts.size)
-
-    def few_poses(self, count: int) -> list[Picture]:
-        """The pose pictures that a preview shows."""
-        indices = [self.clip.span.indices[number] for number in preview_frames(count)]
-        return list(pose_pictures(self.poses, indices, self.clip.box, self.clip.bundle.facts.size))
-
-    def read_reference(self) -> None:
-        """Encode the reference and leave its K/V in the target session: once a clip, or once for all clips of a lasting studio."""
-        clip, pipeline, settings = self.clip, self.pipeline, self.clip.settings
-        size = (clip.picture.shape[1], clip.picture.shape[0])
-        pose = reference_picture(self.reference, size, clip.box, clip.bundle.facts.size)
-        self.loaded("pose")
-        pipeline.target = pipeline.target_for(len(clip.span.indices))
-        if not self.studio.lasting:
-            latents = self.encoded()
-            with timed(self.seconds, "reference"):
-                pipeline.read_reference(latents, pose[None], settings)
-            return self.done_with("encoder", "reference")
-        conditions = cfg.conditions(settings.guidance)
-        shown = hashlib.sha256(clip.canvas.tobytes() + pose.tobytes()).digest()
-        key = (clip.request.model, clip.request.providers, shown, conditions)
-        kv = self.studio.references.get(key, lambda: pipeline.reference_kv(self.encoded(), pose[None], conditions))
-        with timed(self.seconds, "reference"):
-            pipeline.set_reference(kv)
-
-    def encoded(self) -> NDArray[np.float32]:
-        self.loaded("encoder", "reference")
-        with timed(self.seconds, "encode"):
-            return self.pipeline.encode(self.clip.canvas[None])
-
-    def read_poses(self, features: FeatureStore) -> None:
-        pipeline, count = self.pipeline, len(self.clip.span.indices)
-        with timed(self.seconds, "pose"), self.studio.report.stage("read poses", count) as bar:
-            for block in chunks(self.placed(), pipeline.pictures_at_once):
-                features.append(pipeline.pose_features(block))
-                bar.advance(len(block))
-        self.done_with("pose")
-
-    def denoise(self, features: FeatureStore, checkpoint: Checkpoint, summary: AnimateSummary) -> NDArray[np.float32]:
-        pipeline, settings = self.pipeline, self.clip.settings
-        windows = len(pipeline.plan(len(features)))
-        done, total = runs(settings, windows, checkpoint.state.done), runs(settings, windows)
-        stage = self.studio.report.stage("denoise (windows x steps)", total, done)
-        with timed(self.seconds, "denoise"), stage as bar:
-            latents = pipeline.denoise(features, settings, lambda: bar.advance(1), checkpoint)
-        summary.resumed = done + checkpoint.found
-        if summary.resumed:
-            self.studio.report.note(f"an interrupted run had made {summary.resumed} of the {total} windows x steps")
-        return latents
-
-    def write(self, latents: NDArray[np.float32], summary: AnimateSummary, folder: Path) -> None:
-        clip, request, span = self.clip, self.clip.request, self.clip.span
-        finish = finisher(request, clip.picture, clip.frame_size, self.studio)
-        sound = Sound(clip.driver.path, span.start, span.duration) if summary.sound else None
-        summary.size = size_in_file(request.output, finish.size, request.encoding)
-        facts = metadata(summary)
-        writer = open_writer(
-            request.output,
-            span.fps,
-            finish.size,
-            request.overwrite,
-            encoding=request.encoding,
-            sound=sound,
-            metadata=facts,
-            workspace=folder,
-        )
-        stage = self.studio.report.stage("decode and write", len(latents))
-        with timed(self.seconds, "decode and write"), stage as bar, writer as sink:
-            poses = self.placed() if finish.wants_pose else repeat(None)
-            for picture, pose in zip(self.pipeline.decode(latents), poses, strict=False):
-                sink.write(finish(self.in_frame(picture), None if pose is None else self.in_frame(pose)))
-                bar.advance(1)
-        for warning in sink.warnings:
-            self.studio.report.warn(warning)
-
-    def in_frame(self, canvas: Picture) -> Picture:
-        """What of the model's canvas the file shows, at the file's size."""
-        return unpad(canvas, self.clip.box, self.clip.frame_size)
-
-
-def metadata(summary: AnimateSummary) -> dict[str, str]:
-    """What the file says of itself: nothing of the place or the time, so that the same clip has the same bytes."""
-    said = {
-        name: value for name, value in summary.to_json().items() if name not in ("output", "seconds", "inputs", "resumed", "device", "size")
-    }
-    said["reference_pose"] = Path(summary.reference_pose).name
-    said["inputs"] = {Path(path).name: digest for path, digest in summary.inputs.items()}
-    said["scd"] = scd_version()
-    return {"model": summary.model, "seed": str(summary.seed), "settings": json.dumps(said)}

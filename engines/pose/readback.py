@@ -28,11 +28,13 @@ HUE_STEP = 360 / JOINTS
 RADIUS = 3.0  # of dots and limbs, in pixels of the picture as it is worked on
 LIT = 48  # the brightest channel of what is not black
 MOST_LIT = 0.4  # share of a drawing's pixels that are lit
-SURE_DOT = 0.3  # share of a dot's disc that has its hue and brightness
+SURE_DOT = 0.15  # share of a dot's disc that has its hue and brightness: hands and faces hide much of some
 MOST_DOTS = 64  # candidates of one joint, the best ones
-SURE_LIMB = 0.5  # share of the way between two joints that has the limb's hue and brightness
+BESIDE, HIDDEN = 1.0, 0.3  # what it costs when a limb is not where it should be, and when something brighter hides it
 DOT_WORTH = 8 * RADIUS  # a dot beside limbs, in pixels of their length
-COVERED = 0.2  # worth of a hand's dot as a wrist
+COVERED = 0.3  # worth of a hand's dot as a wrist, where a forearm ends
+NEAR_END = 2.5 * RADIUS
+WHOLE_DOT = 0.5  # share that says of itself that a dot is one, and no line of a hand
 FEWEST = 4  # joints of a skeleton
 STEPS = 32  # looks along a limb
 
@@ -44,14 +46,19 @@ class Candidates:
     places: NDArray[np.float64]
     worth: NDArray[np.float64]
 
+    def with_more(self, places: NDArray[np.float64], worth: NDArray[np.float64]) -> "Candidates":
+        return Candidates(np.concatenate([self.places, places]), np.concatenate([self.worth, worth]))
+
 
 @dataclass(frozen=True)
 class Colours:
-    """Of every pixel uint8 (H, W): `hue` in 256ths of a turn, and how much it looks like a limb and like a dot of whatever hue, to 255."""
+    """Of every pixel uint8 (H, W): `hue` in 256ths of a turn, and, up to 255, how much it looks like a limb and like a dot of whatever
+    hue, and like what is drawn over limbs (dots, hands, face), all of which is brighter."""
 
     hue: Picture
     limb: Picture
     dot: Picture
+    cover: Picture
 
     def limbs(self, number: int) -> Picture:
         return self.of_hue(self.limb, number)
@@ -76,14 +83,14 @@ def colours_of(picture: Picture) -> Colours:
     share = np.arange(256) / 255
     shades = np.minimum(levels(share, 0.2, 0.35), levels(share, 0.9, 0.75))  # limbs' tips are thin, and mix with the black
     limb = cv2.multiply(cv2.LUT(bright, shades), cv2.LUT(pure, levels(share, 0.3, 0.5)), scale=1 / 255)
-    full = levels(share, LIMB_SHADE + 0.05, 0.85)
-    dot = cv2.multiply(cv2.LUT(bright, full), cv2.LUT(pure, levels(share, 0.4, 0.6)), scale=1 / 255)
-    return Colours(hue.astype(np.uint8), limb.astype(np.uint8), dot.astype(np.uint8))
+    cover = cv2.LUT(bright, levels(share, LIMB_SHADE + 0.05, 0.85))
+    dot = cv2.multiply(cover, cv2.LUT(pure, levels(share, 0.4, 0.6)), scale=1 / 255)
+    return Colours(hue.astype(np.uint8), limb.astype(np.uint8), dot.astype(np.uint8), cover.astype(np.uint8))
 
 
 def lit_box(picture: Picture) -> tuple[slice, slice] | None:
     """Rows and columns that hold what is drawn, with a margin; None where the picture is black, or too full to be a drawing."""
-    lit = picture.max(axis=2) >= LIT
+    lit = cv2.max(cv2.max(picture[..., 0], picture[..., 1]), picture[..., 2]) >= LIT
     if not 0 < float(lit.mean()) <= MOST_LIT:
         return None
     rows, columns = (np.flatnonzero(lit.any(axis=axis)) for axis in (1, 0))
@@ -106,7 +113,7 @@ def limb_radius(colours: Colours, height: int) -> float:
 def dots(colours: Colours, number: int) -> Candidates:
     """Where dots of a joint's hue are, the most certain first."""
     likely = colours.dots(number).astype(np.float32) / 255
-    size = 2 * int(RADIUS) + 1
+    size = 2 * int(RADIUS) - 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     share = cv2.filter2D(likely, -1, disc.astype(np.float32) / disc.sum(), borderType=cv2.BORDER_CONSTANT)
     peaks = ((share >= SURE_DOT) & (share >= cv2.dilate(share, disc) - 1e-4)).astype(np.uint8)
@@ -126,39 +133,73 @@ def centre(likely: Map, row: int, column: int) -> tuple[float, float]:
     return left + float((along * part).sum() / part.sum()), top + float((down * part).sum() / part.sum())
 
 
+def limb_ends(colours: Colours, number: int) -> list[NDArray[np.float64]]:
+    """Both ends (x, y) of every piece of a limb that can be seen."""
+    mask = (colours.limbs(number) > 127).astype(np.uint8)
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask)
+    ends = []
+    for label in (n for n in range(1, count) if facts[n, cv2.CC_STAT_AREA] >= RADIUS**2):
+        rows, columns = np.nonzero(labels == label)
+        places = np.stack([columns, rows], axis=1).astype(np.float64)
+        axis = np.linalg.eigh(np.cov(places.T))[1][:, -1]
+        along = places @ axis
+        ends += [places[along.argmin()], places[along.argmax()]]
+    return ends
+
+
+def wrist(own: Candidates, hands: Candidates, ends: NDArray[np.float64]) -> Candidates:
+    """Where a wrist may be: its own dots, and the hand's, which hide them, where the forearm ends (n, 2).
+
+    A hand's lines have the wrist's hue too, so that elsewhere nothing less than a whole dot counts."""
+    whole = np.flatnonzero(own.worth >= WHOLE_DOT)
+    found = Candidates(own.places[whole], own.worth[whole])
+    if not len(ends):
+        return found
+    for dots_there, rest, worth in ((own, own.worth < WHOLE_DOT, own.worth), (hands, True, np.full(len(hands.worth), COVERED))):
+        apart = np.linalg.norm(dots_there.places[:, None] - ends[None], axis=2).min(axis=1) / NEAR_END
+        near = np.flatnonzero((apart < 1) & rest)
+        found = found.with_more(dots_there.places[near], (worth * (1 - apart))[near])
+    return found
+
+
 def candidates_of(colours: Colours) -> list[Candidates]:
-    """By joint, its own dots, and for wrists the hands' dots too, which hide them."""
-    own = [dots(colours, number) for number in range(JOINTS)]
-    hands = own[BLUE]
-    for joint in WRISTS:
-        places = np.concatenate([own[joint].places, hands.places])
-        own[joint] = Candidates(places, np.concatenate([own[joint].worth, COVERED * hands.worth]))
-    return own
+    """By joint its dots, and, worth nothing, the ends of its limbs, should the dot be hidden."""
+    found = [dots(colours, number) for number in range(JOINTS)]
+    hands = found[BLUE]
+    for number, limb in enumerate(LIMBS):
+        ends = np.array(limb_ends(colours, number)).reshape(-1, 2)
+        if limb[1] in WRISTS:
+            found[limb[1]] = wrist(found[limb[1]], hands, ends)
+        for joint in limb:
+            found[joint] = found[joint].with_more(ends, np.zeros(len(ends)))
+    return found
 
 
-def limb_worth(a: Candidates, b: Candidates, likely: Map) -> NDArray[np.float64]:
-    """(n, m): how much of a limb lies between each two places, in pixels, -inf where too little does."""
+def limb_worth(a: Candidates, b: Candidates, likely: Map, cover: Map) -> NDArray[np.float64]:
+    """(n, m): how much of a limb lies between each two places, in pixels, -inf where more speaks against it."""
     ways = b.places[None] - a.places[:, None]
     length = np.linalg.norm(ways, axis=2)
     share = np.linspace(0, 1, STEPS)
     looks = np.rint(a.places[:, None, None] + ways[:, :, None] * share[None, None, :, None]).astype(int)
-    seen = likely[looks[..., 1], looks[..., 0]]
+    seen, hidden = (image[looks[..., 1], looks[..., 0]] for image in (likely, cover))
+    good = seen - HIDDEN * np.minimum(hidden, 1 - seen) - BESIDE * np.maximum(0, 1 - seen - hidden)
     along = share * length[..., None]
     between = (along > 1.2 * RADIUS) & (length[..., None] - along > 1.2 * RADIUS)  # the dots hide the ends
-    found = np.where(between, seen, 0).sum(axis=2) / np.maximum(1, between.sum(axis=2))
-    worth = np.where(found >= SURE_LIMB, length * (2 * found - 1), -np.inf)
+    found = np.where(between, good, 0).sum(axis=2) / np.maximum(1, between.sum(axis=2))
+    worth = np.where(found > 0, length * found, -np.inf)
     return np.where(length < 2.5 * RADIUS, 0.0, worth)  # a limb that points at the camera is hidden by its dots
 
 
 def assembled(candidates: list[Candidates], colours: Colours) -> dict[int, int]:
     """The connected choice of candidates worth most, by joint: what a joint and all beyond it are worth is known before its parent's."""
     worth = [DOT_WORTH * c.worth for c in candidates]
+    cover = colours.cover.astype(np.float32) / 255
     next_choice: dict[tuple[int, int], tuple[NDArray[np.intp], NDArray[np.bool_]]] = {}
     for number, (parent, child) in reversed(list(enumerate(LIMBS))):
         if not (len(worth[parent]) and len(worth[child])):
             continue
         likely = cv2.dilate(colours.limbs(number), np.ones((3, 3), np.uint8)).astype(np.float32) / 255
-        total = limb_worth(candidates[parent], candidates[child], likely) + worth[child][None]
+        total = limb_worth(candidates[parent], candidates[child], likely, cover) + worth[child][None]
         most = total.max(axis=1)
         next_choice[parent, child] = total.argmax(axis=1), most > 0
         worth[parent] = worth[parent] + np.maximum(0, most)
@@ -189,9 +230,10 @@ def read_skeleton(picture: Picture) -> Points:
     colours = colours_of(cv2.resize(part, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC).astype(np.uint8))
     candidates = candidates_of(colours)
     chosen = assembled(candidates, colours)
-    if len(chosen) < FEWEST:
+    seen = {joint: which for joint, which in chosen.items() if candidates[joint].worth[which] > 0}
+    if len(seen) < FEWEST:
         return out
-    for joint, which in chosen.items():
+    for joint, which in seen.items():
         number = OPENPOSE_FROM_COCO[joint]
         if number >= 0:
             x, y = (candidates[joint].places[which] + 0.5) * [part.shape[1] / size[0], part.shape[0] / size[1]] - 0.5

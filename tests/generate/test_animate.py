@@ -20,7 +20,7 @@ from engines.core.errors import ScdError, UsageError
 from engines.core.keypoints import BODY_NAMES, COUNT, PoseTrack
 from engines.core.report import NullReport, SilentBar
 from engines.generate import animate as module
-from engines.generate import studio
+from engines.generate import render, studio
 from engines.generate.animate import animate
 from engines.generate.request import AnimateRequest, AnimateSummary
 from engines.media.encoding import Encoding
@@ -240,7 +240,7 @@ def test_an_input_is_never_overwritten(request_: AnimateRequest, which: str) -> 
 def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, error: type[BaseException]) -> None:
     """Raise when the frame of that number is about to be written."""
     taken: list[int] = []
-    unpad = module.unpad
+    unpad = render.unpad
 
     def failing(picture: Any, box: Any, size: Any) -> Any:
         taken.append(1)
@@ -248,7 +248,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, error: type[BaseExceptio
             raise error
         return unpad(picture, box, size)
 
-    monkeypatch.setattr(module, "unpad", failing)
+    monkeypatch.setattr(render, "unpad", failing)
 
 
 def interrupted(request: AnimateRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_the_file_says_how_it_was_made(request_: AnimateRequest) -> None:
     with av.open(str(request_.output)) as container:
         facts = dict(container.metadata)
     settings = json.loads(facts["settings"])
-    assert (facts["model"], facts["seed"], settings["steps"], settings["scd"]) == ("tiny", "7", 2, module.scd_version())
+    assert (facts["model"], facts["seed"], settings["steps"], settings["scd"]) == ("tiny", "7", 2, render.scd_version())
     assert set(settings["inputs"]) == {"me.png", "dance.npz"}
 
 
