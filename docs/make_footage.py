@@ -39,7 +39,9 @@ EVERY = 3  # frames between two of the sheet
 
 def footage(reference: Path, driver: Path, folder: Path) -> dict[str, Any]:
     """One command, and what came of it."""
-    summary = animate(AnimateRequest(reference=reference, poses=driver, output=folder / "clip.mp4", model="mini"), NullReport())
+    summary = animate(
+        AnimateRequest(reference=reference, poses=driver, output=folder / "clip.mp4", model="mini", overwrite=True), NullReport()
+    )
     info = probe(folder / "clip.mp4")
     each = {stage: round(1000 * seconds / summary.frames, 1) for stage, seconds in summary.seconds.items()}
     said = {"frames": info.frames, "fps": str(info.fps), "size": info.size, "sound": info.sound, "steps": summary.steps}
@@ -57,7 +59,9 @@ def skeletons(driver: Path, studio: Studio) -> NDArray[np.uint8]:
 
 def stillness(folder: Path, studio: Studio) -> dict[str, float]:
     """Mean absolute change of neighbouring frames in grey levels, outside of where the reference or any frame has the person."""
-    request = AnimateRequest(reference=EXAMPLES / "ref.png", poses=EXAMPLES / "dance.mp4", output=folder / "plain.png", model="mini")
+    request = AnimateRequest(
+        reference=EXAMPLES / "ref.png", poses=EXAMPLES / "dance.mp4", output=folder / "plain.png", model="mini", overwrite=True
+    )
     frames = {}
     for name, asked in (("plain", request), ("composite", replace(request, output=folder / "composite.png", composite=True))):
         animate(asked, NullReport(), studio)

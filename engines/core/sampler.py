@@ -1,6 +1,6 @@
 """DDIM sampling (Song et al. 2021, eta = 0) over any predictor, and the path of steps that all samplers take. numpy only."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engines.core.schedule import NoiseSchedule, PredictionType
 
 Latents = NDArray[np.float32]
-Predict = Callable[[Latents, int], Latents]
+Predict = Callable[[Latents, int], Iterable[Latents]]  # an array (frames, ...), or its frames one after the other
 OnStep = Callable[[int], None] | None
 
 
@@ -86,7 +86,7 @@ def frame_noise(shape: tuple[int, int, int], frames: int, seed: int, shared: flo
     return out
 
 
-def ddim_frames(latents: Latents, prediction: Latents, step: Step, kind: PredictionType) -> None:
+def ddim_frames(latents: Latents, prediction: Iterable[Latents], step: Step, kind: PredictionType) -> None:
     """One DDIM step of latents (frames, ...), in their place."""
     for frame, predicted in zip(latents, prediction, strict=True):
         frame[...] = ddim_step(frame, predicted, step.alpha, step.following, kind)

@@ -1,6 +1,7 @@
 """Samplers beside DDIM, each over the same predictor and the same path of steps, and the registry of them all. numpy only."""
 
 import math
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -16,9 +17,9 @@ class Sampler(Protocol):
     """What all samplers are: noise (frames, ...) of unit variance -> float32 latents of that shape, in `steps` calls of `predict`.
 
     `predict(latents, timestep)` gets variance-preserving latents, sqrt(a_t) x_0 + sqrt(1 - a_t) epsilon, and answers with what
-    `schedule.prediction_type` names. `on_step(number)` is called after each step, from 1. `seed` (0 or more) matters only to samplers that
-    draw noise. `state` is what to go on from, stepped in place, so that `on_step` can keep it. ValueError where an epsilon prediction
-    would start from pure noise (a_t = 0).
+    `schedule.prediction_type` names, whole or frame by frame: a frame that it has given may be stepped before it gives the next.
+    `on_step(number)` is called after each step, from 1. `seed` (0 or more) matters only to samplers that draw noise. `state` is what to go
+    on from, stepped in place, so that `on_step` can keep it. ValueError where an epsilon prediction would start from pure noise (a_t = 0).
     """
 
     def __call__(
@@ -51,7 +52,7 @@ def extrapolation(before: float, step: Step) -> float:
     return (half_log_snr(step.following) - now) / (2 * (now - half_log_snr(before)))
 
 
-def dpm_frames(latents: Latents, earlier: Latents, prediction: Latents, step: Step, kind: PredictionType, weight: float) -> None:
+def dpm_frames(latents: Latents, earlier: Latents, prediction: Iterable[Latents], step: Step, kind: PredictionType, weight: float) -> None:
     """One step of DPM-Solver++(2M) of latents (frames, ...), in their place; their x_0 takes that of `earlier`.
 
     x <- (s' / s) x + (m' - m s' / s) D, D = x_0 + weight (x_0 - earlier x_0), m = sqrt(a_t), s = sqrt(1 - a_t), primes at the step's end.
@@ -130,7 +131,7 @@ def fresh_noise(shape: tuple[int, ...], seed: int, number: int, index: int) -> L
     return np.random.default_rng(sequence).standard_normal(shape, dtype=np.float32)
 
 
-def lcm_frames(latents: Latents, prediction: Latents, step: Step, kind: PredictionType, seed: int) -> None:
+def lcm_frames(latents: Latents, prediction: Iterable[Latents], step: Step, kind: PredictionType, seed: int) -> None:
     """One consistency step of latents (frames, ...), in their place: to the end at once, then noised to the step's own end."""
     skip, out = boundary(step.timestep)
     for index, (frame, predicted) in enumerate(zip(latents, prediction, strict=True)):

@@ -113,21 +113,35 @@ class Denoiser:
         if self.checkpoint is not None:
             self.checkpoint.end_log()
 
-    def __call__(self, latents: Latents, timestep: int) -> Latents:
-        """The guided prediction for all frames, blended where windows overlap."""
+    def __call__(self, latents: Latents, timestep: int) -> Iterator[Latents]:
+        """The guided prediction (C, h, w) for one frame after the other, blended where windows overlap.
+
+        A frame comes as soon as no window that is still to run needs it: the sampler may step it at once, and no prediction of the whole
+        clip is held. That takes all passes over a window together; with two passes, each over all windows, the sum of both is held.
+        """
         self.number += 1
-        blended = np.zeros_like(latents)
-        order = list(product(passes(self.settings, self.number, self.network.conditions), enumerate(self.plan)))
-        found = self.found([(window.stop - window.start, *latents.shape[1:]) for _, (_, window) in order])
-        for each, (index, window) in order:
+        each_pass = passes(self.settings, self.number, self.network.conditions)
+        sums, first = latents[:0], 0
+        found = self.found([(window.stop - window.start, *latents.shape[1:]) for _, window in product(each_pass, self.plan)])
+        for (number, each), (index, window) in product(enumerate(each_pass, 1), enumerate(self.plan)):
             mixed = next(found, None)
             if mixed is None:
-                self.network.show(each.rows, shallow=self.settings.reuse > 1)
-                mixed = cfg.mixed(self.predict(latents, timestep, each, index, window), each.shares)
-                self.keep(mixed)
-            blended[window.start : window.stop] += window.weights[:, None, None, None] * mixed
+                mixed = self.run(latents, timestep, each, index, window)
+            missing = max(0, window.stop - first - len(sums))
+            sums = np.concatenate([sums, np.zeros((missing, *latents.shape[1:]), np.float32)]) if missing else sums
+            sums[window.start - first : window.stop - first] += window.weights[:, None, None, None] * mixed
             self.on_window()
-        return blended
+            if number == len(each_pass):
+                done = self.plan[index + 1].start if index + 1 < len(self.plan) else window.stop
+                yield from sums[: done - first]
+                sums, first = sums[done - first :], done
+
+    def run(self, latents: Latents, timestep: int, each: Pass, index: int, window: Window) -> Latents:
+        """One window's guided prediction (f, C, h, w), kept for a run that has to go on."""
+        self.network.show(each.rows, shallow=self.settings.reuse > 1)
+        mixed = cfg.mixed(self.predict(latents, timestep, each, index, window), each.shares)
+        self.keep(mixed)
+        return mixed
 
     def found(self, shapes: list[tuple[int, ...]]) -> Iterator[Latents]:
         """This step's predictions that an earlier run kept. None where features are reused: the deep ones of that run are gone."""

@@ -194,11 +194,11 @@ class Pipeline:
         """
         spec, sample = self.spec, sampler_named(settings.sampler)
         seed, steps, schedule = settings.seed, settings.steps, spec.schedule
-        with Denoiser(self, features, settings, on_window, checkpoint) as predict:  # the noise has no name here: samplers work in its place
-            return sample(
-                predict, frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise), schedule, steps, predict.step_done, seed,
-                predict.state,
-            )  # fmt: skip
+        with Denoiser(self, features, settings, on_window, checkpoint) as predict:
+            state = predict.state
+            if state.latents is None:  # given to the state, which is stepped in place: a copy of a long clip's noise would count
+                state.latents = frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise)
+            return sample(predict, state.latents, schedule, steps, predict.step_done, seed, state)
 
     def decode(self, latents: Latents) -> Iterator[Pictures]:
         """Pictures uint8 (H, W, 3), one after the other, decoded a few at a time."""

@@ -20,8 +20,8 @@ from engines.pose.retarget import retarget
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float32]
-Map = NDArray[np.float32]
 JOINTS = len(OPENPOSE_FROM_COCO)
+NOSE, NECK, EARS = 0, 1, (16, 17)
 WRISTS = (4, 7)  # the hands' own dots, pure blue, are drawn over them
 BLUE = 12  # the joint whose hue hands' dots have
 HUE_STEP = 360 / JOINTS
@@ -33,9 +33,12 @@ MOST_DOTS = 64  # candidates of one joint, the best ones
 BESIDE, HIDDEN = 1.0, 0.3  # what it costs when a limb is not where it should be, and when something brighter hides it
 DOT_WORTH = 8 * RADIUS  # a dot beside limbs, in pixels of their length
 COVERED = 0.3  # worth of a hand's dot as a wrist, where a forearm ends
-NEAR_END = 2.5 * RADIUS
+NEAR_END = 2.5 * RADIUS  # how far from where a forearm is seen to end its wrist may be
+HEAD = 2.0  # how far from the nose an ear may be, in lengths from neck to nose
 WHOLE_DOT = 0.5  # share that says of itself that a dot is one, and no line of a hand
 FEWEST = 4  # joints of a skeleton
+MOST_PIECES = 8  # of one limb, into which other limbs cut it, or of several people's
+FEWEST_LIMBS, SHORTEST = 3, 5 * RADIUS  # limbs of such a length between them, in pixels as worked on: confetti has none
 STEPS = 32  # looks along a limb
 
 
@@ -69,13 +72,14 @@ class Colours:
     def of_hue(self, likely: Picture, number: int) -> Picture:
         """The map where the hue is that of a joint or limb, falling to 0 towards its neighbours'."""
         apart = np.abs((np.arange(256) * 360 / 256 - number * HUE_STEP + 180) % 360 - 180)
-        found: Picture = cv2.multiply(likely, cv2.LUT(self.hue, levels(apart, 14, 8)), scale=1 / 255).astype(np.uint8)
+        found: Picture = cv2.multiply(likely, cv2.LUT(self.hue, levels(apart, 16, 9)), scale=1 / 255).astype(np.uint8)
         return found
 
 
 def levels(values: NDArray[np.floating], zero: float, full: float) -> Picture:
     """0 up to `zero`, 255 from `full` on, a ramp between them (which falls where `full` is the lower), uint8."""
-    return np.round(255 * np.clip((values - zero) / (full - zero), 0, 1)).astype(np.uint8)
+    out: Picture = np.round(255 * np.clip((values - zero) / (full - zero), 0, 1)).astype(np.uint8)
+    return out
 
 
 def colours_of(picture: Picture) -> Colours:
@@ -124,7 +128,7 @@ def dots(colours: Colours, number: int) -> Candidates:
     return Candidates(np.array(places).reshape(-1, 2), np.minimum(1, share[rows, columns][best].astype(np.float64)))
 
 
-def centre(likely: Map, row: int, column: int) -> tuple[float, float]:
+def centre(likely: NDArray[np.floating], row: int, column: int) -> tuple[float, float]:
     """The middle (x, y) of what looks like a dot around a pixel."""
     reach = int(RADIUS) + 1
     top, left = max(0, row - reach), max(0, column - reach)
@@ -134,11 +138,12 @@ def centre(likely: Map, row: int, column: int) -> tuple[float, float]:
 
 
 def limb_ends(colours: Colours, number: int) -> list[NDArray[np.float64]]:
-    """Both ends (x, y) of every piece of a limb that can be seen."""
+    """Both ends (x, y) of the largest pieces of a limb that can be seen."""
     mask = (colours.limbs(number) > 127).astype(np.uint8)
-    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask)
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(mask)
+    areas = facts[1:, cv2.CC_STAT_AREA]
     ends = []
-    for label in (n for n in range(1, count) if facts[n, cv2.CC_STAT_AREA] >= RADIUS**2):
+    for label in (n + 1 for n in np.argsort(-areas)[:MOST_PIECES] if areas[n] >= RADIUS**2):
         rows, columns = np.nonzero(labels == label)
         places = np.stack([columns, rows], axis=1).astype(np.float64)
         axis = np.linalg.eigh(np.cov(places.T))[1][:, -1]
@@ -175,7 +180,7 @@ def candidates_of(colours: Colours) -> list[Candidates]:
     return found
 
 
-def limb_worth(a: Candidates, b: Candidates, likely: Map, cover: Map) -> NDArray[np.float64]:
+def limb_worth(a: Candidates, b: Candidates, likely: NDArray[np.floating], cover: NDArray[np.floating]) -> NDArray[np.float64]:
     """(n, m): how much of a limb lies between each two places, in pixels, -inf where more speaks against it."""
     ways = b.places[None] - a.places[:, None]
     length = np.linalg.norm(ways, axis=2)
@@ -215,11 +220,33 @@ def assembled(candidates: list[Candidates], colours: Colours) -> dict[int, int]:
     return chosen
 
 
-def read_skeleton(picture: Picture) -> Points:
-    """The body joints (133, 3) of the largest skeleton drawn in a picture uint8 (H, W, 3) RGB, in its pixels.
+def with_ears(chosen: dict[int, int], candidates: list[Candidates]) -> dict[int, int]:
+    """The choice and its ears, from which the face's dots hide the way: whole dots of their hue beside the nose."""
+    if not {NOSE, NECK} <= chosen.keys():
+        return chosen
+    nose, neck = (candidates[joint].places[chosen[joint]] for joint in (NOSE, NECK))
+    out = dict(chosen)
+    for ear in (ear for ear in EARS if ear not in chosen):
+        near = np.linalg.norm(candidates[ear].places - nose, axis=1) < HEAD * np.linalg.norm(nose - neck)
+        for which in np.flatnonzero((candidates[ear].worth >= WHOLE_DOT) & near)[:1]:
+            out[ear] = int(which)
+    return out
 
-    Score 1 where a joint's dot was found and limbs lead to it, and all 0 elsewhere: the whole array where nothing is drawn, or the picture
-    is none of a skeleton on black. Face, hands and feet are not read."""
+
+def is_person(chosen: dict[int, int], candidates: list[Candidates]) -> bool:
+    """Are there enough dots among the chosen, and limbs between them?"""
+    places = {joint: candidates[joint].places[which] for joint, which in chosen.items()}
+    dots_seen = sum(candidates[joint].worth[which] > 0 for joint, which in chosen.items())
+    long = [np.linalg.norm(places[a] - places[b]) > SHORTEST for a, b in LIMBS if a in places and b in places]
+    return bool(dots_seen >= FEWEST and sum(long) >= FEWEST_LIMBS)
+
+
+def read_skeleton(picture: Picture) -> Points:
+    """The body joints float32 (133, 3) of the largest skeleton drawn in a picture uint8 (H, W, 3) RGB, in its pixels.
+
+    Score 1 where a joint's dot was found, for wrists also where a hand's dot hides it, and limbs lead there (ears may stand alone beside a
+    head). All else is 0: the whole array where nothing is drawn, or the picture is no skeleton on black. Face, hands and feet are not
+    read. Raises nothing."""
     out = np.zeros((COUNT, 3), np.float32)
     box = lit_box(picture)
     if box is None:
@@ -229,10 +256,10 @@ def read_skeleton(picture: Picture) -> Points:
     size = max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor))
     colours = colours_of(cv2.resize(part, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC).astype(np.uint8))
     candidates = candidates_of(colours)
-    chosen = assembled(candidates, colours)
-    seen = {joint: which for joint, which in chosen.items() if candidates[joint].worth[which] > 0}
-    if len(seen) < FEWEST:
+    chosen = with_ears(assembled(candidates, colours), candidates)
+    if not is_person(chosen, candidates):
         return out
+    seen = {joint: which for joint, which in chosen.items() if candidates[joint].worth[which] > 0}
     for joint, which in seen.items():
         number = OPENPOSE_FROM_COCO[joint]
         if number >= 0:
@@ -245,7 +272,7 @@ def skeleton_track(path: Path, start: int, stop: int, name: str, most: int = 200
     """`read_skeleton` of at most `most` frames spread evenly over start .. stop - 1 of a video: float32 (F, 133, 3), F rising in time.
 
     Frames are decoded one after the other and not kept. ScdError as of `read_frames`, which calls the video `name`."""
-    wanted = set(np.unique(np.linspace(start, stop - 1, min(most, stop - start)).round().astype(int)).tolist())
+    wanted = set(np.unique(np.linspace(start, stop - 1, max(0, min(most, stop - start))).round().astype(int)).tolist())
     frames: Iterator[tuple[int, Picture]] = enumerate(read_frames(path, start, stop, name), start)
     found = [read_skeleton(picture) for index, picture in frames if index in wanted]
     return np.stack(found) if found else np.zeros((0, COUNT, 3), np.float32)
