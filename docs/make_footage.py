@@ -8,6 +8,7 @@ drawn on black, because the film itself is not ours to show. The background's fi
 
 import argparse
 import json
+import os
 import tempfile
 from dataclasses import replace
 from itertools import pairwise
@@ -29,6 +30,7 @@ from engines.media.sheets import contact_sheet
 from engines.media.video import probe
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.pose.filmed import film_track
+from engines.pose.networks import networks
 
 HERE = Path(__file__).parent
 TESTDATA = HERE.parents[1] / "shared" / "testdata"
@@ -85,6 +87,8 @@ def main() -> None:
     options = parser.parse_args()
     studio = Studio(NullReport(), lasting=True)
     with tempfile.TemporaryDirectory(prefix="scd-footage-") as temporary:
+        os.environ["SCD_CACHE"] = temporary  # poses that an earlier run has kept would take no time
+        networks(NullReport())
         folder = options.out or Path(temporary)
         print(json.dumps(footage(options.reference, options.driver, folder), indent=1))
         write_png(HERE / "skeletons.png", skeletons(options.driver, studio), overwrite=True)

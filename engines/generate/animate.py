@@ -162,7 +162,7 @@ def state_key(clip: Clip, inputs: dict[str, str], poses: Poses, reference: Refer
     drawn.update(b"" if reference.points is None else np.ascontiguousarray(reference.points).tobytes())
     facts, span = clip.bundle.facts, clip.span
     parts = [scd_version(), sorted(inputs.values()), sorted(facts.files.items()), asdict(clip.settings), backend.name, clip.request.size]
-    return json.dumps([*parts, span.indices, str(span.fps), asdict(clip.box), drawn.hexdigest(), poses.size], default=str)
+    return json.dumps([*parts, span.indices, str(span.fps), asdict(clip.box), drawn.hexdigest(), poses.size, poses.fit], default=str)
 
 
 def dry_run(request: AnimateRequest, report: Report) -> dict[str, Any]:

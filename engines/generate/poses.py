@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.core.errors import ScdError, UsageError
+from engines.core.errors import ScdError
 from engines.core.keypoints import PoseTrack
 from engines.core.report import Report
 from engines.generate.request import NO_POSE, AnimateRequest
@@ -17,10 +17,13 @@ from engines.pose.draw import DrawStyle, draw_pose, fitted
 from engines.pose.drivers import PEOPLE, Driver, open_driver
 from engines.pose.filmed import film_track, picture_pose
 from engines.pose.persons import one_person, smoothed
+from engines.pose.readback import picture_fit, read_skeleton, skeleton_track, warped
 from engines.pose.retarget import alignment_picture, retarget
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float32]
+Fit = tuple[float, tuple[float, float]]  # scale, and shift in pixels
+SAME_SIZE, SAME_PLACE = 0.04, 0.02  # of the scale, and of the reference's height: a drawn skeleton that is this near stays as it is
 BESIDE = (".npz", ".json", "_keypoints.json", "_pose.png")
 
 
@@ -36,7 +39,10 @@ class ReferencePose:
 @dataclass(frozen=True)
 class Poses:
     """What `pose_pictures` draws: driver frames from `first` on, (F, 133, 3) in pixels of a picture of `size`, or the driver's own
-    skeletons (None). `align` is how they were fitted to the reference; `picture` shows it, where that was asked for."""
+    skeletons (None), of which `fit` is the scale and shift into a picture of `size`, if they are to be moved.
+
+    `align` is how they were fitted to the reference; `picture` shows it, where that was asked for.
+    """
 
     driver: Driver
     first: int
@@ -44,6 +50,7 @@ class Poses:
     size: tuple[int, int]
     align: str = "none"
     picture: Picture | None = field(default=None, repr=False)
+    fit: Fit | None = None
 
 
 def given_reference_pose(request: AnimateRequest, report: Report) -> Driver | None:
@@ -128,9 +135,12 @@ def poses_of(
     key = (content, driver.kind, first, stop, request.pose_model, request.person, request.smooth)
     track = studio.tracks.get(key, lambda: driver_track(request, driver, first, stop, studio))
     size = (picture.shape[1], picture.shape[0])
-    if track is None or reference.points is None:
-        explain_no_alignment(request, track, studio.report)
+    if request.align == "none" or reference.points is None:
+        if request.align != "none" and request.ref_pose != NO_POSE:
+            studio.report.note("the driver's body is not fitted to the reference's: how that stands is unknown")
         return Poses(driver, first, None if track is None else track.points[:, 0], driver.size if track is None else track.size)
+    if track is None:
+        return drawn_poses(request, driver, (first, stop), reference.points, picture, studio)
     points = track.points[:, 0]
     aligned = retarget(points, track.size, reference.points, size, request.align or "limbs")
     for note in aligned.notes:
@@ -142,14 +152,46 @@ def poses_of(
     return Poses(driver, first, aligned.points, size, aligned.align, shown)
 
 
-def explain_no_alignment(request: AnimateRequest, track: PoseTrack | None, report: Report) -> None:
-    """Why the driver's poses are taken as they are, where that was not asked for."""
-    if request.align == "none" or request.ref_pose == NO_POSE:
-        return
-    if request.align is not None and track is None:
-        raise UsageError(f"--align {request.align} needs keypoints, and a drawn skeleton has none", "give the filmed clip or keypoints")
-    what = "a drawn skeleton is taken as it is" if track is None else "the reference's pose is unknown"
-    report.note(f"the driver's body is not fitted to the reference's: {what}")
+def drawn_poses(
+    request: AnimateRequest, driver: Driver, frames: tuple[int, int], reference: Points, picture: Picture, studio: Studio
+) -> Poses:
+    """Skeletons that are drawn already, moved and scaled as a whole: their joints are read back for that."""
+    size = (picture.shape[1], picture.shape[0])
+    key = ("drawn", studio.sha256(driver.path), frames)
+    read = studio.tracks.get(key, lambda: read_joints(driver, *frames))
+    found = picture_fit(read, driver.size, reference, size)
+    if found is None:
+        studio.report.note("the drawn skeletons are taken as they are: too few of their joints could be read to fit them to the reference")
+        return Poses(driver, frames[0], None, driver.size)
+    scale, shift, notes = found
+    for note in notes:
+        studio.report.note(note)
+    shown = None
+    if request.align_picture:
+        before, after = fitted(read, driver.size, size), moved(read, scale, shift)
+        shown = alignment_picture(picture, before, after, reference)
+    if fits_already(scale, shift, driver.size, size):
+        return Poses(driver, frames[0], None, driver.size, "none", shown)
+    return Poses(driver, frames[0], None, size, "global", shown, (scale, shift))
+
+
+def moved(points: Points, scale: float, shift: tuple[float, float]) -> Points:
+    out = points.copy()
+    out[..., :2] = points[..., :2] * scale + np.asarray(shift, np.float32)
+    return out
+
+
+def read_joints(driver: Driver, first: int, stop: int) -> Points:
+    if driver.is_video:
+        return skeleton_track(driver.path, first, stop, driver.name)
+    return read_skeleton(read_image(driver.path, driver.name))[None]
+
+
+def fits_already(scale: float, shift: tuple[float, float], source: tuple[int, int], target: tuple[int, int]) -> bool:
+    """Whether a fit is as good as putting one picture into the other: reading joints back is no more exact, and moving blurs."""
+    plain = min(target[0] / source[0], target[1] / source[1])
+    off = [abs(t - (wide - plain * side) / 2) for t, wide, side in zip(shift, target, source, strict=True)]
+    return abs(scale / plain - 1) < SAME_SIZE and max(off) < SAME_PLACE * target[1]
 
 
 def embedded(picture: Picture, box: Box, canvas: tuple[int, int]) -> Picture:
@@ -161,6 +203,12 @@ def embedded(picture: Picture, box: Box, canvas: tuple[int, int]) -> Picture:
 
 def drawings(poses: Poses, first: int, stop: int, size: tuple[int, int]) -> Iterator[Picture]:
     """Pose pictures uint8 (H, W, 3) of frames first .. stop - 1, fit into `size` (width, height) on black."""
+    if poses.points is None and poses.fit is not None:
+        scale, (x, y) = poses.fit
+        share = size[0] / poses.size[0]
+        for picture in poses.driver.shots(first, stop):
+            yield warped(picture, scale * share, (x * share, y * share), size)
+        return
     if poses.points is None:
         yield from poses.driver.pictures(first, stop, size)
         return

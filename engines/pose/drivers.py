@@ -110,17 +110,22 @@ class Driver:
             return frame_times(self.path, self.name)
         return [index / (self.fps or fps) for index in range(self.frames)]
 
+    def shots(self, start: int, stop: int) -> Iterator[Picture]:
+        """Frames start .. stop - 1 as they are in the file, uint8 (H, W, 3). Keypoints have none."""
+        if self.is_video:
+            yield from read_frames(self.path, start, stop, self.name)
+        elif self.track is None:
+            yield read_image(self.path, self.name)
+
     def pictures(self, start: int, stop: int, size: tuple[int, int]) -> Iterator[Picture]:
         """Pose pictures uint8 (H, W, 3) of frames start .. stop - 1, fit into `size` (width, height) on black: of drivers that are drawn
         already, or that are keypoints."""
-        if self.track is not None:
-            for points in self.track.points[start:stop]:
-                yield draw_pose(points, self.track.size, size, DrawStyle())
-        elif self.is_video:
-            for picture in read_frames(self.path, start, stop, self.name):
+        if self.track is None:
+            for picture in self.shots(start, stop):
                 yield fit_and_pad(picture, size, "black")[0]
-        else:
-            yield fit_and_pad(read_image(self.path, self.name), size, "black")[0]
+            return
+        for points in self.track.points[start:stop]:
+            yield draw_pose(points, self.track.size, size, DrawStyle())
 
 
 def guess(path: Path) -> Literal["keypoints", "picture", "video"]:
