@@ -23,7 +23,8 @@ from engines.core.keypoints import FACE, LEFT_HAND, RIGHT_HAND
 from engines.core.manifest import read_manifest
 from engines.core.report import NullReport, Report
 from engines.media.images import read_image
-from engines.pose.detector import Detector, open_detector, people
+from engines.pose.detector import Detector, people
+from engines.pose.detectors import open_detector
 from engines.pose.filmed import detect_film
 from engines.prepare.synthetic import SyntheticRequest, prepare_synthetic
 

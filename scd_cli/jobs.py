@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -89,22 +89,22 @@ def option(name: str, value: str, alone: bool) -> list[str]:
     return [long] if value.lower() in YES else []
 
 
-def parsed(words: list[str]) -> dict[str, Any]:
-    """The parameters that `scd animate` would get of this command line. Its own usage errors."""
-    context = animate_command().make_context("animate", words)
-    return dict(context.params)
+def command_of(function: Callable[..., None]) -> Any:
+    """A subcommand's parser, by the function whose options it has."""
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
+    return typer.main.get_command(app)
 
 
-def animate_command() -> Any:
-    from scd_cli.main import app
+def parsed(command: Any, words: list[str]) -> dict[str, Any]:
+    """The parameters that the command would get of this command line. Its own usage errors."""
+    return dict(command.make_context("animate", words).params)
 
-    return typer.main.get_command(app).commands["animate"]  # type: ignore[attr-defined]
 
-
-def long_flags() -> dict[str, bool]:
-    """Long options of `scd animate`, with underscores, and whether they take no value."""
+def long_flags(command: Any) -> dict[str, bool]:
+    """Long options, with underscores, and whether they take no value."""
     flags: dict[str, bool] = {}
-    for parameter in animate_command().params:
+    for parameter in command.params:
         for name in parameter.opts + parameter.secondary_opts:
             if name.startswith("--"):
                 flags[name[2:].replace("-", "_")] = bool(getattr(parameter, "is_flag", False))

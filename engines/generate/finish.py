@@ -18,6 +18,7 @@ from engines.pose.segment import Segmenter
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.float32]
 GROWN, FEATHERED = 0.02, 0.02  # of the longer side: masks are a little small, and their edge is soft
+FAINT = 0.1  # of the network's certainty
 DRAWN = 32  # grey levels of what counts as drawn in a pose picture
 PREVIEW_FRAMES, PREVIEW_STEPS, PREVIEW_WIDTH = 6, 8, 1200
 
@@ -41,8 +42,9 @@ class Compositor:
 
 
 def person_mask(segmenter: Segmenter, picture: Picture) -> Mask:
-    """(H, W) in 0 .. 1, grown and feathered."""
-    return widened(segmenter.mask(picture))
+    """(H, W) in 0 .. 1, grown and feathered; exactly 0 where the network only faintly sees anybody."""
+    mask = segmenter.mask(picture)
+    return widened(np.where(mask < FAINT, np.float32(0), mask))
 
 
 def widened(mask: Mask) -> Mask:

@@ -9,7 +9,8 @@ from engines.core.bundle import Bundle, read_bundle, resolve_model, sha256
 from engines.core.report import Report
 from engines.generate.backends import Backend, choose
 from engines.generate.pipeline import Pipeline, pipeline_on
-from engines.pose.detector import Detector, open_detector
+from engines.pose.detector import Detector
+from engines.pose.detectors import open_detector
 from engines.pose.networks import networks
 from engines.pose.segment import Segmenter
 

@@ -1,13 +1,10 @@
-"""Detecting poses: the one contract of detectors, and the choice among them."""
+"""Detecting poses: the one contract of detectors."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from engines.core.report import Report
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -30,18 +27,3 @@ class Detector(Protocol):
 def people(detector: Detector, picture: Picture, most: int = MOST) -> Points:
     """The people (P, 133, 3) of a single picture: a clip of one frame."""
     return next(iter(detector.track([picture], most)))
-
-
-def open_detector(models: tuple[Path, Path] | None, report: Report) -> Detector:
-    """BlazePose (None), or RTMPose/DWPose by the ONNX files of a person detector and a whole-body pose network.
-
-    ScdError for files that are neither, and where BlazePose's networks cannot be had.
-    """
-    if models is not None:
-        from engines.pose.rtmpose import RtmPose
-
-        return RtmPose(*models)
-    from engines.pose.blazepose import BlazePose
-    from engines.pose.networks import networks
-
-    return BlazePose(networks(report))

@@ -172,20 +172,20 @@ def batch_folder(out: Path | None) -> Path:
 
 def listed_jobs(asked: Mapping[str, Any]) -> "list[Job]":
     """The lines of --jobs; the command line's own options are for all that do not say otherwise."""
-    from scd_cli.jobs import long_flags, read_rows
+    from scd_cli.jobs import command_of, read_rows
 
-    flags, folder = long_flags(), batch_folder(asked["out"])
-    return [listed_job(number, row, flags, asked, folder) for number, row in enumerate(read_rows(asked["jobs"]), 1)]
+    command, folder = command_of(animate), batch_folder(asked["out"])
+    return [listed_job(number, row, command, asked, folder) for number, row in enumerate(read_rows(asked["jobs"]), 1)]
 
 
-def listed_job(number: int, row: Any, flags: Mapping[str, bool], asked: Mapping[str, Any], folder: Path) -> "Job":
+def listed_job(number: int, row: Any, command: Any, asked: Mapping[str, Any], folder: Path) -> "Job":
     from engines.generate.batch import Job
-    from scd_cli.jobs import arguments, parsed
+    from scd_cli.jobs import arguments, long_flags, parsed
 
     if isinstance(row, str):
         return Job(number, None, row)
     try:
-        own = parsed(arguments(row, flags))
+        own = parsed(command, arguments(row, long_flags(command)))
     except ScdError as error:
         return Job(number, None, str(error))
     except TyperException as error:

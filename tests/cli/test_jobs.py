@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 
 from engines.core.errors import ScdError, UsageError
-from scd_cli.commands.animate import listed_jobs
-from scd_cli.jobs import arguments, long_flags, read_rows
+from scd_cli.commands.animate import animate, listed_jobs
+from scd_cli.jobs import arguments, command_of, long_flags, parsed, read_rows
 
 
 def asked(tmp_path: Path, jobs: object, **options: Any) -> dict[str, Any]:
     """What the command line itself says: nothing but the list."""
-    from scd_cli.jobs import parsed
-
-    return parsed(["--jobs", str(jobs), "-o", str(tmp_path / "out"), *(f"--{k}={v}" for k, v in options.items())])
+    return parsed(command_of(animate), ["--jobs", str(jobs), "-o", str(tmp_path / "out"), *(f"--{k}={v}" for k, v in options.items())])
 
 
 def written(path: Path, text: str) -> Path:
@@ -93,7 +91,7 @@ def test_a_list_that_is_none(tmp_path: Path, name: str, data: bytes | None, said
 
 
 def test_every_flag_of_a_clip_is_a_column() -> None:
-    flags = long_flags()
+    flags = long_flags(command_of(animate))
     assert {"steps", "mute", "pix_fmt", "ref_pose", "overwrite", "composite"} <= set(flags)
     assert flags["mute"]
     assert not flags["steps"]

@@ -18,7 +18,8 @@ from engines.media.images import read_image
 from engines.media.video import read_frames
 from engines.pose.blazepose import BlazePose
 from engines.pose.bodies import anchors, refined, views
-from engines.pose.detector import open_detector, people
+from engines.pose.detector import people
+from engines.pose.detectors import open_detector
 from engines.pose.extremities import FACE_68
 from engines.pose.litert import Pyramid, Square, between
 from engines.pose.networks import networks

@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines.core.errors import ScdError
 from engines.core.report import NullReport
-from engines.pose.detector import open_detector, people
+from engines.pose.detector import people
+from engines.pose.detectors import open_detector
 from engines.pose.rtmpose import MEAN, STD, RtmPose
 
 BOX = (40.0, 50.0, 240.0, 450.0)  # left, top, right, bottom
