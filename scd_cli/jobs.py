@@ -14,7 +14,7 @@ import typer
 from engines.core.errors import ScdError, UsageError
 
 REFERENCE, POSES, OUT = "ref", "poses", "out"
-BATCH_ONLY = {"jobs", "skip_existing", "fail_fast", "summary", "ray", "actors", "json", "help", "dry_run"}
+BATCH_ONLY = {"jobs", "skip_existing", "no_skip_existing", "fail_fast", "summary", "ray", "actors", "json", "help", "dry_run"}
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 Row = dict[str, Any]
 
@@ -52,7 +52,7 @@ def json_rows(text: str) -> Iterator[Row | str]:
 def csv_rows(text: str, path: str) -> Iterator[Row | str]:
     reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
-        columns = [name.strip() for name in reader.fieldnames or []]
+        columns = [name.strip().lower() for name in reader.fieldnames or []]
         if REFERENCE not in columns and "reference" not in columns:
             raise UsageError(f"the job list {path} has no column ref", "its first line must name the columns: ref,poses,out and any flags")
         reader.fieldnames = columns

@@ -161,7 +161,7 @@ def state_key(clip: Clip, inputs: dict[str, str], poses: Poses, reference: Refer
     drawn = hashlib.sha256(b"driver" if poses.points is None else np.ascontiguousarray(poses.points).tobytes())
     drawn.update(b"" if reference.points is None else np.ascontiguousarray(reference.points).tobytes())
     facts, span = clip.bundle.facts, clip.span
-    parts = [scd_version(), sorted(inputs.values()), sorted(facts.files.items()), asdict(clip.settings), backend.name, clip.request.size]
+    parts = [scd_version(), sorted(inputs.values()), sorted(facts.files.items()), asdict(clip.settings), backend.name]
     return json.dumps([*parts, span.indices, str(span.fps), asdict(clip.box), drawn.hexdigest(), poses.size, poses.fit], default=str)
 
 

@@ -111,7 +111,7 @@ class Render:
         conditions = cfg.conditions(settings.guidance)
         shown = hashlib.sha256(clip.canvas.tobytes() + pose.tobytes()).digest()
         key = (clip.request.model, clip.request.providers, shown, conditions)
-        kv = self.studio.references.get(key, lambda: pipeline.reference_kv(self.encoded(), pose[None], conditions))
+        kv = self.studio.kv.get(key, lambda: pipeline.reference_kv(self.encoded(), pose[None], conditions))
         with timed(self.seconds, "reference"):
             pipeline.set_reference(kv)
 

@@ -15,7 +15,8 @@ from engines.pose.networks import networks
 from engines.pose.segment import Segmenter
 
 T = TypeVar("T")
-KEPT = 8  # references and drivers whose K/V and keypoints stay in memory
+KEPT = 8  # references and drivers whose keypoints stay in memory
+KV_KEPT = 4  # references whose K/V do: 100 MB each and condition at Stable Diffusion 1.5's size, 512x512 pixels
 
 
 class Shelf:
@@ -46,6 +47,7 @@ class Studio:
         self.report, self.lasting = report, lasting
         self.bundles, self.backends, self.pipelines = Shelf(KEPT), Shelf(KEPT), Shelf(1)
         self.detectors, self.references, self.tracks, self.hashes = Shelf(2), Shelf(KEPT), Shelf(KEPT), Shelf(1024)
+        self.kv = Shelf(KV_KEPT)
 
     def bundle(self, model: str) -> Bundle:
         return self.bundles.get(model, lambda: read_bundle(resolve_model(model)))

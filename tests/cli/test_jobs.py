@@ -24,7 +24,7 @@ def written(path: Path, text: str) -> Path:
 
 
 def test_csv_with_flags_of_every_kind(tmp_path: Path) -> None:
-    text = "ref, poses, out, steps, mute, start, size, align\n-a.png, d.mp4, o.mp4, 4, yes, 1:02.5, 64x96, global\nb.png,e.mp4,,,no,,,\n"
+    text = "Ref, poses, out, steps, mute, start, size, align\n-a.png, d.mp4, o.mp4, 4, yes, 1:02.5, 64x96, global\nb.png,e.mp4,,,no,,,\n"
     first, second = listed_jobs(asked(tmp_path, written(tmp_path / "jobs.csv", text), seed=0, steps=9))
     assert first.request is not None
     assert second.request is not None
