@@ -268,7 +268,7 @@ def read_skeleton(picture: Picture) -> Points:
     return out
 
 
-def skeleton_track(path: Path, start: int, stop: int, name: str, most: int = 40) -> Points:
+def skeleton_track(path: Path, start: int, stop: int, name: str, most: int = 20) -> Points:
     """`read_skeleton` of at most `most` frames spread evenly over start .. stop - 1 of a video: float32 (F, 133, 3), F rising in time.
 
     Frames are decoded one after the other and not kept. ScdError as of `read_frames`, which calls the video `name`."""
