@@ -5,7 +5,8 @@ from fractions import Fraction
 from itertools import pairwise
 from statistics import median_low
 
-LARGEST = 1001  # of the denominators of broadcast rates
+from engines.media.resample import LARGEST, exact_rate
+
 USUAL = tuple(Fraction(r) for r in (24, 25, 30, 50, 60, 48, 120, 15, 12, 10, 20, 8, 16, 100, 90, 144, 240))
 BROADCAST = tuple(Fraction(r * 1000, LARGEST) for r in (24, 30, 60, 48, 120))
 SIMPLE = 4  # the largest denominator of rates that somebody chose; others were measured
@@ -51,7 +52,7 @@ def nominal_rate(ticks: Sequence[int], tick: Fraction, claims: Sequence[Fraction
     alike = [gap for gap in gaps if abs(gap - middle) <= max(Fraction(1), NEAR * middle)]  # the same gap, but for rounding
     rate = len(alike) / (sum(alike) * tick)
     near = [usual for usual in (*USUAL, *BROADCAST) if abs(usual - rate) <= NEAR * usual]
-    return min(near, key=lambda usual: abs(usual - rate)) if near else max(rate.limit_denominator(LARGEST), Fraction(1, LARGEST))
+    return min(near, key=lambda usual: abs(usual - rate)) if near else exact_rate(rate)
 
 
 def seconds(ticks: Sequence[int], tick: Fraction, rate: Fraction) -> list[Fraction]:

@@ -6,6 +6,7 @@ Time 0 of a file is when its first frame is shown, wherever the container's own 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,15 @@ def frame_times(path: Path, what: str = "the video") -> list[Fraction]:
 
 
 def scan(path: Path, what: str) -> Scan:
-    """Go through the packets. ScdError when the file ends before its own index does, or gives no frame."""
+    """Go through the packets, once while the file stays the same. ScdError when it ends before its own index does, or gives no frame."""
+    need_file(path, what)
+    facts = path.stat()
+    return scanned(path, what, (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+
+
+@lru_cache(maxsize=8)
+def scanned(path: Path, what: str, state: tuple[int, ...]) -> Scan:
+    """`scan` of a file in a state."""
     found = 0
     with open_video(path, what) as container:
         if missing := missing_bytes(path):

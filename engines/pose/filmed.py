@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.core.bundle import sha256
 from engines.core.errors import ScdError
 from engines.core.keypoints import COUNT, PoseTrack
 from engines.core.places import cache_folder
@@ -88,12 +89,7 @@ def detect_film(path: Path, start: int, stop: int | None, detector: Detector, re
 
 
 def key(path: Path, start: int, stop: int, detector: str) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    digest.update(f"\0{start}:{stop}\0{detector}".encode())
-    return digest.hexdigest()
+    return hashlib.sha256(f"{sha256(path)} {start}:{stop} {detector}".encode()).hexdigest()
 
 
 def load(path: Path, total: int) -> list[Points] | None:

@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from engines.core.bundle import sha256
 from engines.core.errors import ScdError
 from engines.core.places import cache_folder
 from engines.core.report import Report
@@ -62,7 +63,7 @@ def broken(folder: Path) -> list[str]:
 
 def digest_of(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256(path)
     except OSError:
         return None
 

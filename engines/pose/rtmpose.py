@@ -4,7 +4,6 @@ Ge et al. 2021, "YOLOX"; Jiang et al. 2023, "RTMPose"; Yang et al. 2023, "DWPose
 detector BGR 0..255 in the upper left corner of a grey square, the pose network normalised RGB, 1.25 times the person's box.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.core.bundle import sha256
 from engines.core.errors import ScdError
 from engines.core.keypoints import COUNT
 from engines.pose.detector import MOST, Picture, Points
@@ -75,7 +75,7 @@ class RtmPose:
         self.detector = Graph(detector, "the person detector", (640, 640))
         self.pose = Graph(pose, "the pose network", None)
         self.check_pose()
-        digests = "-".join(hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in (detector, pose))
+        digests = "-".join(sha256(path)[:16] for path in (detector, pose))
         self.name = f"rtmpose-r{REVISION}-{digests}"
 
     def check_pose(self) -> None:

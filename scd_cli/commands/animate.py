@@ -1,6 +1,6 @@
 """`scd animate`: what it takes and says; the work is in engines.generate.animate and, of batches, in engines.generate.batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +81,12 @@ def animate(
       scd animate --jobs jobs.csv --summary done.jsonl
     """
     asked = dict(locals())
-    references, drivers = reference or [], poses or []
-    check_inputs(references, drivers, jobs)
-    if jobs is None and len(references) == len(drivers) == 1:
+    one_or_many(reference or [], poses or [], asked)
+
+
+def one_or_many(references: Sequence[Path], drivers: Sequence[Path], asked: Mapping[str, Any]) -> None:
+    check_inputs(references, drivers, asked["jobs"])
+    if asked["jobs"] is None and len(references) == len(drivers) == 1:
         return one(references[0], drivers[0], asked)
     batch(references, drivers, asked)
 
@@ -172,20 +175,23 @@ def batch_folder(out: Path | None) -> Path:
 
 def listed_jobs(asked: Mapping[str, Any]) -> "list[Job]":
     """The lines of --jobs; the command line's own options are for all that do not say otherwise."""
-    from scd_cli.jobs import command_of, read_rows
+    from scd_cli.jobs import arguments, command_of, long_flags, parsed, read_rows
 
     command, folder = command_of(animate), batch_folder(asked["out"])
-    return [listed_job(number, row, command, asked, folder) for number, row in enumerate(read_rows(asked["jobs"]), 1)]
+    flags = long_flags(command)
+    return [
+        listed_job(number, row, lambda row: parsed(command, arguments(row, flags)), asked, folder)
+        for number, row in enumerate(read_rows(asked["jobs"]), 1)
+    ]
 
 
-def listed_job(number: int, row: Any, command: Any, asked: Mapping[str, Any], folder: Path) -> "Job":
+def listed_job(number: int, row: Any, parse: Callable[[Any], dict[str, Any]], asked: Mapping[str, Any], folder: Path) -> "Job":
     from engines.generate.batch import Job
-    from scd_cli.jobs import arguments, long_flags, parsed
 
     if isinstance(row, str):
         return Job(number, None, row)
     try:
-        own = parsed(command, arguments(row, long_flags(command)))
+        own = parse(row)
     except ScdError as error:
         return Job(number, None, str(error))
     except TyperException as error:
