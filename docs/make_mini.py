@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from engines.core.bundle import read_bundle, resolve_model
 from engines.core.manifest import Clip, read_manifest
+from engines.evaluate.pixel import Compared, psnr, psnr_masked, ssim_masked, ssim_rgb_gaussian
 from engines.generate.denoise import Settings
 from engines.generate.pipeline import Pipeline, open_pipeline
-from engines.media.compare import psnr, ssim
 from engines.media.fit import fit_and_pad
 from engines.media.images import read_image, write_png
 from engines.pose.draw import DrawStyle, draw_pose
@@ -67,8 +67,9 @@ def generate(pipeline: Pipeline, reference: Truth | None, poses: Pictures, steps
 def scores(results: list[Pictures], truths: list[Pictures], masks: list[NDArray[np.bool_]]) -> dict[str, float]:
     whole, inside = [], []
     for a, b, m in zip(results, truths, masks, strict=True):
-        whole.append((psnr(a, b), ssim(a, b)))
-        inside.append((psnr(a, b, m), ssim(a, b, m)))
+        frames = Compared(a, b)
+        whole.append((psnr(frames), ssim_rgb_gaussian(frames)))
+        inside.append((psnr_masked(frames, m), ssim_masked(frames, m)))
     (p, s), (pm, sm) = np.mean(whole, axis=0), np.mean(inside, axis=0)
     return {"psnr": float(p), "ssim": float(s), "psnr_person": float(pm), "ssim_person": float(sm)}
 
@@ -104,7 +105,7 @@ def judge_pairs(pipeline: Pipeline, truths: list[Truth], each: int, steps: int) 
             worn = truth.clothes(target)
             if worn.sum() > 50 and np.linalg.norm(wanted) > 10:
                 toward.append(float((swapped[k][worn].mean(0) - made[k][worn].mean(0)) @ wanted) > 0)
-            rebuilt.append(psnr(as_is(pipeline, truth.frames[target][None])[0], truth.frames[target]))
+            rebuilt.append(psnr(Compared(as_is(pipeline, truth.frames[target][None])[0], truth.frames[target])))
         columns.append([truth.frames[0], truth.poses[0], truth.poses[targets[-1]], made[-1], truth.frames[targets[-1]], swapped[-1]])
         print(f"{number + 1}/{len(truths)}", flush=True)
     figures: dict[str, Any] = {name: scores(made, goal, masks) for name, made in results.items()}
@@ -121,7 +122,7 @@ def judge_clips(pipeline: Pipeline, truths: list[Truth], steps: int, length: int
         total = len(truth.poses)
         starts = range(0, total, length or total)
         made = np.concatenate([generate(pipeline, truth, truth.poses[i : i + (length or total)], steps) for i in starts])
-        rows.append((flicker(made, truth.labels), np.mean([psnr(a, b) for a, b in zip(made, truth.frames, strict=True)])))
+        rows.append((flicker(made, truth.labels), np.mean([psnr(Compared(a, b)) for a, b in zip(made, truth.frames, strict=True)])))
     return dict(zip(("flicker", "psnr"), np.mean(rows, axis=0).tolist(), strict=True))
 
 

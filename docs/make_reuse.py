@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from docs.make_mini import HERE, Truth, flicker
 from engines.core.bundle import read_bundle, resolve_model
 from engines.core.manifest import read_manifest
+from engines.evaluate.pixel import Compared, psnr
 from engines.generate.denoise import Settings
 from engines.generate.pipeline import Pipeline, open_pipeline
-from engines.media.compare import psnr
 
 WAYS: list[tuple[str, int, int]] = [  # sampler, steps, reuse
     ("ddim", 25, 1), ("ddim", 25, 2), ("ddim", 25, 3), ("ddim", 25, 5), ("ddim", 13, 1), ("ddim", 9, 1),
@@ -41,8 +41,8 @@ def judge(pipeline: Pipeline, truths: list[Truth], settings: Settings, exact: li
         latents = pipeline.denoise(features, settings, lambda: None)
         seconds = time.monotonic() - start
         frames = np.stack(list(pipeline.decode(latents)))
-        same = np.mean([psnr(a, b) for a, b in zip(frames, exact[number], strict=True)]) if exact else np.inf
-        true = np.mean([psnr(a, b) for a, b in zip(frames, truth.frames, strict=True)])
+        same = np.mean([psnr(Compared(a, b)) for a, b in zip(frames, exact[number], strict=True)]) if exact else np.inf
+        true = np.mean([psnr(Compared(a, b)) for a, b in zip(frames, truth.frames, strict=True)])
         rows.append([seconds, float(true), float(same), flicker(frames, truth.labels)])
         made.append(frames)
     return dict(zip(("seconds", "psnr", "psnr of exact", "flicker"), np.mean(rows, axis=0).tolist(), strict=True)), made

@@ -19,12 +19,12 @@ from onnx import TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from engines.core.errors import ScdError
+from engines.evaluate.pixel import Compared, psnr
 from engines.export.graphs import Graph
 from engines.export.integer_graph import integer_linear, round_at_load
 from engines.export.samples import Pictures, Sample, held_out_samples
 from engines.generate.denoise import Settings
 from engines.generate.pipeline import Pipeline, PipelineSpec
-from engines.media.compare import psnr
 from engines.sessions.base import Session
 from engines.sessions.gates import Arrays
 from engines.sessions.onnxruntime_session import open_session
@@ -144,7 +144,7 @@ def check_quantized(plain: Pictures, fast: Pictures) -> dict[str, Any]:
 
     ScdError when the pictures of the int8 graph are too far from those of the float graph.
     """
-    found = min(psnr(a, b) for a, b in zip(fast, plain, strict=True))
+    found = min(psnr(Compared(a, b)) for a, b in zip(fast, plain, strict=True))
     if not found >= LEAST_PSNR:
         raise ScdError(
             f"frames from the int8 target graph lie {found:.1f} dB from float32's, below {LEAST_PSNR} dB", "use --precision fp32"

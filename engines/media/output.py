@@ -12,6 +12,7 @@ from pathlib import Path
 from engines.core.errors import ScdError
 
 BUNDLE = "bundle.json"
+EVALUATION = {"metrics.json", "report.html"}
 NUMBERED = re.compile(r"\d{6}\.png")
 
 
@@ -36,9 +37,9 @@ def check_output(path: Path, overwrite: bool) -> None:
 
 
 def written_by_scd(folder: Path) -> bool:
-    """A bundle, a sequence of numbered pictures, or nothing at all."""
+    """A bundle, an evaluation, a sequence of numbered pictures, or nothing at all."""
     names = {entry.name for entry in folder.iterdir()}
-    return BUNDLE in names or all(NUMBERED.fullmatch(name) for name in names)
+    return BUNDLE in names or names >= EVALUATION or all(NUMBERED.fullmatch(name) for name in names)
 
 
 def write_error(path: Path, error: OSError) -> ScdError:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.core.cores import usable_cores
 from engines.core.errors import ScdError
 
 Picture = NDArray[np.uint8]
@@ -56,7 +57,7 @@ class Network:
     """A .tflite file with one picture in: float32 (n, n, 3) -> its outputs by shape-free name, without the batch axis."""
 
     def __init__(self, path: Path) -> None:
-        self.engine = interpreter(path, min(MOST_THREADS, os.cpu_count() or 1))
+        self.engine = interpreter(path, min(MOST_THREADS, usable_cores()))
         self.input = self.engine.get_input_details()[0]["index"]
         self.outputs = {str(o["name"]): o["index"] for o in self.engine.get_output_details()}
         self.side = int(self.engine.get_input_details()[0]["shape"][1])

@@ -1,6 +1,5 @@
 """onnxruntime behind the Session contract: CPU everywhere, CUDA where it is."""
 
-import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from engines.core.cores import usable_cores
 from engines.core.errors import ScdError, UsageError
 from engines.sessions.base import Arrays, TensorSpec, check_complete, fitted, widened
 from engines.sessions.memory import give_back
@@ -35,10 +35,6 @@ def provider_names(wanted: Sequence[str]) -> list[str]:
             raise ScdError(f"this machine's onnxruntime has no {name} provider", f"use --providers {','.join(have)}")
         names.append(PROVIDERS[name])
     return names
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def options() -> onnxruntime.SessionOptions:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.report import Report
-from engines.media.compare import psnr
+from engines.evaluate.pixel import Compared, psnr
 from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
 from engines.train.frames import TrainingClip, data_fingerprint, load_clips, prefetched
@@ -72,7 +72,7 @@ def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: 
         with torch.inference_mode():
             out = to_frames(torch.cat([average.decode(average.encode(to_tensor(x))) for x in np.array_split(test, 6)]))
         save_sheet(run / "sheets" / f"{step:06d}.png", contact_sheet([test[:12], out[:12]]))
-        return {"psnr": float(np.mean([psnr(a, b) for a, b in zip(out, test, strict=True)]))}
+        return {"psnr": float(np.mean([psnr(Compared(a, b)) for a, b in zip(out, test, strict=True)]))}
 
     def weights(average: nn.Module) -> dict[str, Tensor]:
         finished = deepcopy(average)

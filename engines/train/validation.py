@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.core.sampler import ddim_sample, frame_noise
-from engines.media.compare import psnr
+from engines.evaluate.pixel import Compared, psnr
 from engines.model.autoencoder import Autoencoder
 from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
@@ -80,4 +80,4 @@ class Validation:
     def mean_psnr(self, pictures: Frames) -> float:
         """Over the targets but those that are the reference itself (frame 0), where a copy is the truth."""
         numbers = [frame for frames in self.targets for frame in frames]
-        return float(np.mean([psnr(a, b) for a, b, number in zip(pictures, self.truth, numbers, strict=True) if number > 0]))
+        return float(np.mean([psnr(Compared(a, b)) for a, b, number in zip(pictures, self.truth, numbers, strict=True) if number > 0]))

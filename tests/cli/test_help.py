@@ -33,7 +33,6 @@ def test_cli_page_is_current() -> None:
 
 PLANNED = {
     "tryon": ["tryon", "person.png", "garment.png"],
-    "evaluate": ["evaluate", "--pred", "a", "--gt", "b", "--out", "c"],
     "video": ["prepare-data", "video", "--out", "data"],
 }
 

@@ -18,7 +18,7 @@ from engines.export.bundle import export_bundle  # noqa: E402
 from engines.export.request import ExportRequest  # noqa: E402
 from engines.generate.denoise import Settings  # noqa: E402
 from engines.generate.pipeline import open_pipeline  # noqa: E402
-from engines.media.compare import psnr  # noqa: E402
+from engines.evaluate.pixel import Compared, psnr  # noqa: E402
 from tests.export.tiny_run import save_run  # noqa: E402
 from tests.train.tiny_data import write_data  # noqa: E402
 
@@ -98,7 +98,7 @@ def test_int8_pictures_are_near_those_of_float32(bundles: tuple[Path, Path], gui
                 list(pipeline.decode(pipeline.denoise(pipeline.pose_features(poses), Settings(steps=3, guidance=guidance), lambda: None)))
             )
         )
-    assert psnr(*results) > 30
+    assert psnr(Compared(*results)) > 30
     assert not np.array_equal(*results), "the int8 graph is in use"
 
 

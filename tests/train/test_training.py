@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from engines.core.errors import ScdError  # noqa: E402
 from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
-from engines.media.compare import psnr  # noqa: E402
+from engines.evaluate.pixel import Compared, psnr  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.model.checkpoint import under  # noqa: E402
 from engines.train.frames import load_clips  # noqa: E402
@@ -164,7 +164,7 @@ def test_validation_leaves_the_reference_itself_out(data: Path) -> None:
     validation = Validation(recipe, tiny_autoencoder(), load_clips(data, "val", (32, 64)), data)
     copied = np.repeat(validation.references, 5, axis=0)
     assert validation.mean_psnr(copied) == pytest.approx(
-        np.mean([psnr(a, b) for a, b in zip(copied[1:5], validation.truth[1:5], strict=True)])
+        np.mean([psnr(Compared(a, b)) for a, b in zip(copied[1:5], validation.truth[1:5], strict=True)])
     )
 
 

@@ -1,0 +1,170 @@
+"""Computing what an evaluation was asked for: each metric's figure, or the reason why it has none."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from engines.core.errors import MissingExtra, ScdError
+from engines.core.report import Report
+from engines.evaluate import people
+from engines.evaluate.inputs import Inputs, masks_of
+from engines.evaluate.learned import Learned
+from engines.evaluate.metrics import MASKED, METRICS, Metric, chosen
+from engines.evaluate.pixel import Compared
+from engines.evaluate.protocols import Protocol
+from engines.evaluate.request import EvaluateRequest
+from engines.evaluate.results import Figure, paired_figure
+from engines.evaluate.streams import Job, plain_values, values
+from engines.evaluate.weights import WeightsMissing
+
+PLAIN = ("pixel", "transition", "masked")
+NOBODY = "no frame of the truth shows somebody whose torso or joints can be found"
+
+
+@dataclass
+class Results:
+    """Figures in the order of the metrics asked for, and of those that have none, why."""
+
+    figures: list[Figure] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def asked(request: EvaluateRequest, protocol: Protocol, found: Inputs) -> tuple[Metric, ...]:
+    """The metrics to compute: those named (`protocol` and `all` stand for lists), or the protocol's and what references and masks allow."""
+    extra = (*(MASKED if found.masks else ()), *(n for n, m in METRICS.items() if m.family in ("face", "subject") and found.references))
+    usual = (*protocol.metrics, *(extra if request.reference is not None or found.masks else ()))
+    lists = {"protocol": usual, "all": tuple(METRICS)}
+    names = usual if request.metrics is None else tuple(n for name in request.metrics for n in lists.get(name, (name,)))
+    return chosen(names)
+
+
+def jobs(found: Inputs) -> Iterator[Job]:
+    """Every frame of every video beside its truth, the frame before and its mask."""
+    for pair in found.pairs:
+        before, masks = None, masks_of(found, pair.id)
+        for _, pred, truth in pair.frames(found.protocol.geometry):
+            now = Compared(pred, truth)
+            yield pair.id, before, now, None if masks is None else next(masks)
+            before = now
+
+
+def why_undefined(metric: Metric, found: Inputs) -> str:
+    """Why no frame has a value of a metric that needs no network."""
+    if metric.family == "masked":
+        return "no masks are given (--masks), or all are empty" if not found.masks else "every mask is empty"
+    if metric.name == "ms_ssim":
+        return "frames are smaller than 161 pixels"
+    if all(len(p.numbers) < 2 for p in found.pairs):
+        return "no video has two frames"
+    return "no frame has a value"
+
+
+def plain_results(found: Inputs, metrics: Sequence[Metric], report: Report, out: Results) -> None:
+    names = [m.name for m in metrics if m.family in PLAIN]
+    total = sum(len(pair.numbers) for pair in found.pairs)
+    for name, rows in (plain_values(jobs(found), total, names, report) if names else {}).items():
+        figure = paired_figure(METRICS[name], rows, found.protocol.pooling)
+        if figure is None:
+            out.skipped[name] = why_undefined(METRICS[name], found)
+        else:
+            figure.controls |= identity(found, name)
+            out.figures.append(figure)
+
+
+def identity(found: Inputs, name: str) -> dict[str, float]:
+    """The metric of the truth against itself, on the first frames of the first video: what a perfect prediction would get."""
+    frames = [Compared(f, f) for f in islice(found.pairs[0].truth_frames(found.protocol.geometry), 2)]
+    row: Callable[..., dict[str, float | None]] = partial(values, [name])
+    mask = np.full((*frames[0].truth.shape[:2], 1), 255, np.uint8)
+    value = row(frames[0] if len(frames) > 1 else None, frames[-1], mask)[name]
+    return {} if value is None else {"identity": value}
+
+
+@dataclass
+class Refusals:
+    """Turns what keeps a metric from being computed into a reason, and nothing else."""
+
+    out: Results
+
+    def attempt(self, metrics: Sequence[Metric], work: Callable[[], list[Figure]]) -> None:
+        try:
+            self.out.figures.extend(work())
+        except (WeightsMissing, MissingExtra) as error:
+            self.out.skipped.update({m.name: str(error.message) for m in metrics})
+
+
+def learned_results(found: Inputs, request: EvaluateRequest, metrics: Sequence[Metric], report: Report, refusals: Refusals) -> None:
+    shared = Learned(found.pairs, found.protocol, request.weights_dir, report, request.real_floor)
+    for metric in metrics:
+        if metric.family in ("distance", "pictures", "clips"):
+            refusals.attempt([metric], partial(one_learned, shared, metric, refusals.out))
+
+
+def one_learned(shared: Learned, metric: Metric, out: Results) -> list[Figure]:
+    from engines.evaluate.networks.extractors import open_extractor
+
+    network = open_extractor(metric.name, shared.weights_dir)
+    if metric.family == "distance":
+        figure = paired_figure(metric, shared.distances(metric, network), shared.protocol.pooling)
+    else:
+        if why := shared.too_few(metric):
+            out.skipped[metric.name] = why
+            return []
+        figure = shared.set_figure(metric, network)
+    if figure is None:
+        return []
+    figure.weights = [{"file": w.path.name, "sha256": w.sha256} for w in network.weights]
+    return [figure]
+
+
+def people_results(found: Inputs, request: EvaluateRequest, metrics: Sequence[Metric], report: Report, refusals: Refusals) -> None:
+    pairs, geometry, folder = found.pairs, found.protocol.geometry, request.weights_dir
+    jobs: list[tuple[list[Metric], Callable[[], people.Judged]]] = []
+    wanted = {family: [m for m in metrics if m.family == family] for family in ("pose", "face", "subject")}
+    if wanted["pose"]:
+        jobs.append((wanted["pose"], lambda: people.poses(pairs, geometry, report, request.pose_models, found.keypoints)))
+    if wanted["face"]:
+        jobs.append((wanted["face"], lambda: people.faces(pairs, geometry, report, folder, found.references)))
+    for kind in ("dino", "clip"):
+        if own := [m for m in wanted["subject"] if m.name.startswith(kind)]:
+            jobs.append((own, partial(people.subjects, kind, pairs, geometry, report, folder, found.references)))
+    for own, work in jobs:
+        needs = [m for m in own if m.family == "face" or m.name.endswith("_reference")]
+        if needs and not found.references:
+            refusals.out.skipped.update({m.name: "no reference pictures are known, name them with --reference" for m in needs})
+            own = [m for m in own if m not in needs]
+        if own:
+            refusals.attempt(own, partial(judged_figures, own, work, found.protocol, refusals.out))
+
+
+def judged_figures(metrics: Sequence[Metric], work: Callable[[], people.Judged], protocol: Protocol, out: Results) -> list[Figure]:
+    judged, figures = work(), []
+    for metric in metrics:
+        figure = paired_figure(metric, judged.values.get(metric.name, {}), protocol.pooling)
+        if figure is None:
+            out.skipped[metric.name] = NOBODY if metric.family == "pose" else "no frame has a value"
+            continue
+        figures.append(replace(figure, weights=judged.weights, notes=judged.notes))
+    return figures
+
+
+def measured(found: Inputs, request: EvaluateRequest, report: Report) -> Results:
+    """All figures, in the order of the metrics asked for."""
+    metrics, out = asked(request, found.protocol, found), Results()
+    refusals = Refusals(out)
+    plain_results(found, metrics, report, out)
+    learned_results(found, request, metrics, report, refusals)
+    people_results(found, request, metrics, report, refusals)
+    order = [m.name for m in metrics]
+    out.figures.sort(key=lambda figure: order.index(figure.metric.name))
+    out.skipped = {name: out.skipped[name] for name in order if name in out.skipped}
+    if request.require and out.skipped:
+        name, reason = next(iter(out.skipped.items()))
+        raise ScdError(f"the metric {name} cannot be computed: {reason}", "leave --require out, or leave the metric out of --metrics")
+    if not out.figures:
+        name, reason = next(iter(out.skipped.items()), ("psnr", "none was asked for"))
+        raise ScdError(f"no metric could be computed ({name}: {reason})", "name others with --metrics; scd evaluate --list shows them")
+    return out

@@ -1,0 +1,98 @@
+"""What `scd evaluate` prints: the table of figures, the list of metrics, the comparison of two evaluations."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+Rows = Sequence[Sequence[str]]
+
+
+def typed() -> str:
+    """The command as it was typed."""
+    return shlex.join(["scd", *sys.argv[1:]])
+
+
+def table(rows: Rows, err: bool) -> None:
+    """Columns of text with two blanks between them; the first row is the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), err=err)
+
+
+def number(value: float | None) -> str:
+    """Four significant digits or more; `-` where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if 10 <= abs(value) < 1e5 else f"{value:.4g}" if abs(value) < 1e-3 or abs(value) >= 1e5 else f"{value:.4f}"
+
+
+def interval(pair: Sequence[float] | None) -> str:
+    return "-" if pair is None else f"[{number(pair[0])}, {number(pair[1])}]"
+
+
+def show(document: Mapping[str, Any]) -> None:
+    """The headline table on stderr."""
+    typer.echo(document["protocol"]["text"], err=True)
+    rows = [["metric", "value", "95 % interval", "N", "better"]]
+    for m in document["metrics"]:
+        count = ", ".join(f"{n} {what}" for what, n in m["n"].items())
+        rows.append([m["name"], f"{number(m['value'])} {m['unit']}".strip(), interval(m["ci"]), count, m["better"]])
+    table(rows, err=True)
+    for s in document["skipped"]:
+        typer.echo(f"{s['name']}: {s['reason']}", err=True)
+
+
+def needs_of(names: Iterable[str], folder: Path | None) -> str:
+    """Whether the weights of a metric are there: the files found, or the first that is missing."""
+    from engines.core.errors import ScdError
+    from engines.evaluate.weights import find
+
+    found = []
+    for name in names:
+        try:
+            found.append(find(name, folder).path.name)
+        except ScdError as error:
+            return error.message
+    return f"found: {', '.join(found)}"
+
+
+def listed(folder: Path | None, as_json: bool) -> None:
+    """All protocols and metrics on stdout."""
+    from engines.evaluate.metrics import METRICS
+    from engines.evaluate.protocols import PROTOCOLS
+
+    states = {m.name: needs_of(m.needs, folder) if m.needs else "nothing" for m in METRICS.values()}
+    if as_json:
+        protocols = {p.name: {"text": p.text, "about": p.about, "metrics": p.metrics} for p in PROTOCOLS.values()}
+        metrics = {m.name: {"title": m.title, "better": m.better, "source": m.source, "needs": states[m.name]} for m in METRICS.values()}
+        return typer.echo(json.dumps({"protocols": protocols, "metrics": metrics}, indent=1))
+    table([["protocol", "what it is"], *([p.name, p.about] for p in PROTOCOLS.values())], err=False)
+    typer.echo()
+    table([["metric", "needs", "what it is"], *([m.name, states[m.name], m.source] for m in METRICS.values())], err=False)
+
+
+def compared(first: Path, second: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:
+    """The comparison as a table or JSON on stdout, and as JSON in the file `out`."""
+    from engines.evaluate.compare import compare
+    from engines.media.output import atomic
+
+    found = compare(first, second)
+    text = json.dumps(found, indent=1)
+    if out is not None:
+        with atomic(out, overwrite) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        return typer.echo(text)
+    rows = [["metric", "A", "B", "A - B", "95 % interval", "p", "p (Holm)", "ahead"]]
+    for m in found["metrics"]:
+        ps = [number(m["p"]), number(m.get("p_holm"))]
+        rows.append([m["name"], number(m["a"]), number(m["b"]), number(m["difference"]), interval(m["ci"]), *ps, (m["winner"] or "-").upper()])
+    table(rows, err=False)
+    typer.echo(f"A = {first}, B = {second}; {found['test']}; {found['protocol']}")
+    for warning in found["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
