@@ -20,6 +20,7 @@ from engines.evaluate.results import Figure, paired_figure
 from engines.evaluate.streams import Job, plain_values, values
 from engines.evaluate.weights import WeightsMissing
 
+CONTROL_VIDEOS, CONTROL_FRAMES = 12, 5
 PLAIN = ("pixel", "transition", "masked")
 NOBODY = "no frame of the truth shows somebody whose torso or joints can be found"
 
@@ -64,23 +65,28 @@ def why_undefined(metric: Metric, found: Inputs) -> str:
 
 def plain_results(found: Inputs, metrics: Sequence[Metric], report: Report, out: Results) -> None:
     names = [m.name for m in metrics if m.family in PLAIN]
-    total = sum(len(pair.numbers) for pair in found.pairs)
+    total, perfect = sum(len(pair.numbers) for pair in found.pairs), identities(found, names)
     for name, rows in (plain_values(jobs(found), total, names, report) if names else {}).items():
         figure = paired_figure(METRICS[name], rows, found.protocol.pooling)
         if figure is None:
             out.skipped[name] = why_undefined(METRICS[name], found)
         else:
-            figure.controls |= identity(found, name)
+            figure.controls |= {"identity": perfect[name]} if name in perfect else {}
             out.figures.append(figure)
 
 
-def identity(found: Inputs, name: str) -> dict[str, float]:
-    """The metric of the truth against itself, on the first frames of the first video: what a perfect prediction would get."""
-    frames = [Compared(f, f) for f in islice(found.pairs[0].truth_frames(found.protocol.geometry), 2)]
-    row: Callable[..., dict[str, float | None]] = partial(values, [name])
-    mask = np.full((*frames[0].truth.shape[:2], 1), 255, np.uint8)
-    value = row(frames[0] if len(frames) > 1 else None, frames[-1], mask)[name]
-    return {} if value is None else {"identity": value}
+def identities(found: Inputs, names: Sequence[str]) -> dict[str, float]:
+    """Each metric of the truth against itself, what a perfect prediction would get: the mean over the first frames of some videos."""
+    rows: dict[str, list[float]] = {name: [] for name in names}
+    some = found.pairs[:: -(-len(found.pairs) // CONTROL_VIDEOS)]
+    for pair in some:
+        before = None
+        for frame in islice(pair.truth_frames(found.protocol.geometry), CONTROL_FRAMES):
+            now = Compared(frame, frame)
+            for name, value in values(names, before, now, np.full(frame.shape, 255, np.uint8)).items():
+                rows[name] += [] if value is None else [value]
+            before = now
+    return {name: float(np.mean(row)) for name, row in rows.items() if row}
 
 
 @dataclass

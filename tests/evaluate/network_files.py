@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -39,6 +40,15 @@ BLOCKS = {
     "5b": (A, 192, 32), "5c": (A, 256, 64), "5d": (A, 288, 64), "6a": (B, 288, 0), "6b": (C, 768, 128), "6c": (C, 768, 160),
     "6d": (C, 768, 160), "6e": (C, 768, 192), "7a": (D, 768, 0), "7b": (E, 1280, 0), "7c": (E, 2048, 0),
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a busy machine take several times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def norm(name: str, channels: int) -> Layout:
@@ -212,7 +222,8 @@ def resampled(picture: NDArray[np.uint8], side: int, antialias: bool) -> NDArray
             weights = np.clip(1 - d, 0, None)
         return weights / weights.sum(1, keepdims=True)
 
-    out: NDArray[np.float64] = np.einsum("ih,jw,hwc->ijc", matrix(picture.shape[0]), matrix(picture.shape[1]), picture.astype(np.float64))
+    rows, columns = matrix(picture.shape[0]), matrix(picture.shape[1])
+    out: NDArray[np.float64] = np.moveaxis(rows @ np.moveaxis(picture.astype(np.float64), -1, 0) @ columns.T, 0, -1)
     return out
 
 

@@ -38,10 +38,10 @@ def joints(video: int, index: int, size: Size) -> np.ndarray:
     """(11, 2) pixels: head, neck, shoulders' arms, hip, legs of a dancer who sways."""
     swing = math.sin(index / 7 + video)
     points = [
-        (0.5, 0.17), (0.5, 0.3), (0.36, 0.4 - 0.1 * swing), (0.64, 0.4 + 0.1 * swing), (0.26, 0.44 - 0.24 * swing), (0.74, 0.44 + 0.24 * swing),
-        (0.5, 0.58), (0.42, 0.75), (0.58, 0.75), (0.4 - 0.06 * swing, 0.94), (0.6 + 0.06 * abs(swing), 0.94),
+        (0.5, 0.17), (0.5, 0.3), (0.36, 0.4 - 0.1 * swing), (0.64, 0.4 + 0.1 * swing), (0.26, 0.44 - 0.24 * swing),
+        (0.74, 0.44 + 0.24 * swing), (0.5, 0.58), (0.42, 0.75), (0.58, 0.75), (0.4 - 0.06 * swing, 0.94), (0.6 + 0.06 * abs(swing), 0.94),
     ]  # fmt: skip
-    return (np.array(points) + [0.08 * math.sin(index / 11 + video), 0]) * size
+    return (np.array(points) + np.array([0.08 * math.sin(index / 11 + video), 0])) * size
 
 
 def draw(canvas: np.ndarray, points: np.ndarray, colours: Sequence[tuple[int, int, int]], thick: int) -> np.ndarray:
@@ -90,7 +90,8 @@ def entry(name: str, title: str, unit: str, better: str, values: Mapping[str, fl
     error = float(np.std(list(values.values()))) / math.sqrt(len(values)) * 2
     return {
         "name": name, "title": title, "unit": unit, "better": better, "scope": "frame", "value": value,
-        "pooled": {"videos": value, "frames": value}, "ci": [value - error, value + error], "ci_method": f"bootstrap over {len(values)} videos",
+        "pooled": {"videos": value, "frames": value}, "ci": [value - error, value + error],
+        "ci_method": f"bootstrap over {len(values)} videos",
         "n": {"videos": len(values), "frames": frames * len(values)}, "source": f"definition of {title}", "weights": [],
         "controls": {"identity": 100.0 if "psnr" in name else 0.0 if better == "lower" else 1.0}, "notes": [],
     }  # fmt: skip
@@ -101,7 +102,8 @@ def corpus_entry(videos: int) -> dict[str, Any]:
         "name": "fid_clean", "title": "FID (clean-fid)", "unit": "", "better": "lower", "scope": "corpus", "value": 41.2, "pooled": None,
         "ci": [38.0, 44.4], "ci_method": "leave-one-video-out jackknife", "n": {"videos": videos, "pictures": 1000},
         "source": "Heusel et al. 2017; clean-fid's resize", "weights": [{"file": "inception.pth", "sha256": "6726825d" * 8}],
-        "controls": {"identity": 0.0, "real_floor": 52.3}, "notes": ["1000 pictures: below 2048 FID is mostly bias; compare at equal N only"],
+        "controls": {"identity": 0.0, "real_floor": 52.3},
+        "notes": ["1000 pictures: below 2048 FID is mostly bias; compare at equal N only"],
     }  # fmt: skip
 
 
@@ -136,8 +138,9 @@ def document(ids: Sequence[str], frames: int, size: Size, pictures: bool = False
             "scd": "0.1.0", "machine": "Linux x86_64, 2 cores", "versions": {"python": "3.11.9", "numpy": "2.4.6", "av": "18.1.0"},
         },
         "inputs": {
-            "pred": "results/scd-mini", "gt": "data/truth", "reference": None, "layout": {"pred": "folder of frame folders", "gt": "TikTok tree"},
-            "split": None, "videos": len(ids), "frames": frames * len(ids), "pred_sha256": "0f" * 32, "gt_sha256": "a1" * 32,
+            "pred": "results/scd-mini", "gt": "data/truth", "reference": None, "split": None,
+            "layout": {"pred": "folder of frame folders", "gt": "TikTok tree"},
+            "videos": len(ids), "frames": frames * len(ids), "pred_sha256": "0f" * 32, "gt_sha256": "a1" * 32,
         },
         "metrics": [entry(*t, means[t[0]], frames) for t in titles] + [corpus_entry(len(ids))],
         "skipped": [{"name": "fvd_i3d400", "title": "FVD", "reason": "skipped: i3d_pretrained_400.pt not found, get it from its authors"}],
@@ -186,8 +189,14 @@ def photograph(page_file: Path, folder: Path) -> None:
                 scrub.scroll_into_view_if_needed()
                 scrub.evaluate("s => { s.value = 20; s.dispatchEvent(new Event('input')); }")
                 page.wait_for_timeout(600)
-            page.evaluate("scrollTo(0, 0)")
+            for y in range(0, int(page.evaluate("document.body.scrollHeight")), 700):  # what is lazy loads when it is near
+                page.evaluate(f"scrollTo({{top: {y}, behavior: 'instant'}})")
+                page.wait_for_timeout(50)
+            page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+            page.wait_for_timeout(200)
             page.screenshot(path=folder / f"{name}.png", full_page=True)
+            if name == "desktop":
+                page.pdf(path=folder / "print.pdf")
             page.close()
 
 

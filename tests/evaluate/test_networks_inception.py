@@ -16,11 +16,13 @@ from torch import Tensor  # noqa: E402
 from engines.core.errors import ScdError  # noqa: E402
 from engines.evaluate.networks.extractors import Features, open_extractor  # noqa: E402
 from engines.evaluate.networks.inception import Inception, prepared  # noqa: E402
+from engines.evaluate.networks.loading import device, exact  # noqa: E402
 from tests.evaluate.network_files import State, inception, normalised, pictures, random_state, resampled, tensor, write  # noqa: E402
+from tests.evaluate.network_files import one_thread as one_thread  # noqa: E402
 
 FILE = "pt_inception-2015-12-05-6726825d"
 FRONT_ENDS = {"pytorchfid": "fid_pytorchfid", "clean": "fid_clean"}
-PICTURES = pictures(3, 60, 44)
+PICTURES = pictures(2, 60, 44)
 
 
 @pytest.fixture(scope="module")
@@ -120,24 +122,26 @@ def test_large_pictures_are_antialiased_by_clean_fid_alone() -> None:
     large = pictures(1, 700, 500)
     for front_end, antialias, scale in (("clean", True, 128), ("pytorchfid", False, 127.5)):
         want = tensor(np.stack([resampled(large[0], 299, antialias)])) / scale - 1
-        torch.testing.assert_close(prepared(large, front_end, torch.device("cpu")), want, atol=2e-5, rtol=0)  # type: ignore[arg-type]
+        torch.testing.assert_close(prepared(large, front_end, torch.device("cpu")), want, atol=3e-4, rtol=0)  # type: ignore[arg-type]
 
 
 def test_features_are_the_restated_ones(extractor: Features, folder: Path) -> None:
     network = Restated(random_state(inception()))
     want = network(scaled(extractor.name.split()[-1])).numpy()
     found = extractor(PICTURES)
-    assert found.shape == (3, 2048)
+    assert found.shape == (2, 2048)
     assert found.dtype == np.float64
     assert want.std() > 0.1
     np.testing.assert_allclose(found, want, atol=1e-4 * np.abs(want).max(), rtol=0)
 
 
 def test_batches_do_not_matter(extractor: Features) -> None:
-    whole = extractor(PICTURES)
-    np.testing.assert_array_equal(whole, extractor(PICTURES))
-    np.testing.assert_allclose(whole, np.concatenate([extractor(p[None]) for p in PICTURES]), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(whole[::-1], extractor(PICTURES[::-1]), rtol=1e-5, atol=1e-6)
+    backwards, alone = extractor(PICTURES[::-1]), extractor(PICTURES[:1])
+    with exact():
+        together = extractor.network(PICTURES, where=device()).cpu().numpy()
+    np.testing.assert_allclose(together, backwards[::-1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(alone, backwards[1:], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(alone, extractor(PICTURES[:1]))
     assert extractor(PICTURES[:0]).shape == (0, 2048)
 
 

@@ -17,10 +17,11 @@ from torch import Tensor  # noqa: E402
 
 from engines.core.errors import ScdError  # noqa: E402
 from engines.evaluate.networks.extractors import Distance, open_extractor  # noqa: E402
-from engines.evaluate.networks.loading import load_state  # noqa: E402
+from engines.evaluate.networks.loading import device, exact, load_state  # noqa: E402
 from engines.evaluate.networks.lpips import TAPS, Heads, Trunk  # noqa: E402
 from engines.evaluate.weights import find  # noqa: E402
-from tests.evaluate.network_files import FILES, State, pictures, random_state, resampled, tensor, write  # noqa: E402
+from tests.evaluate.network_files import FILES, State, pictures, random_state, tensor, write  # noqa: E402
+from tests.evaluate.network_files import one_thread as one_thread  # noqa: E402
 
 TRUNKS: dict[str, tuple[str, str]] = {
     "vgg": ("vgg16-397923af", "vgg"), "alex": ("alexnet-owt-7be5be79", "alex"), "squeeze": ("squeezenet1_1-b8a52dc0", "squeeze"),
@@ -132,10 +133,12 @@ def test_alex_128_squashes_in_whole_grey_levels(folder: Path) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_batches_do_not_matter(metric: str, folder: Path) -> None:
     network = opened(metric, folder)
-    whole = network(ONE, OTHER)
-    np.testing.assert_array_equal(whole, network(ONE, OTHER))
-    np.testing.assert_allclose(whole, np.concatenate([network(ONE[i : i + 1], OTHER[i : i + 1]) for i in range(3)]), rtol=1e-5)
-    np.testing.assert_allclose(whole, network(OTHER, ONE), rtol=1e-5)
+    swapped, alone = network(OTHER[::-1], ONE[::-1]), network(ONE[1:2], OTHER[1:2])
+    with exact():
+        together = network.network(ONE, OTHER, where=device()).cpu().numpy()[:, 0]
+    np.testing.assert_allclose(together, swapped[::-1], rtol=1e-5)
+    np.testing.assert_allclose(alone, swapped[1:2], rtol=1e-5)
+    np.testing.assert_array_equal(alone, network(ONE[1:2], OTHER[1:2]))
     np.testing.assert_array_equal(network(ONE, ONE), 0)
     assert network(ONE[:0], OTHER[:0]).shape == (0,)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engines.evaluate.networks.loading import load_state, loaded
+from engines.evaluate.networks.loading import load_state, loaded, scaled
 from engines.evaluate.networks.pixels import bicubic
 
 SIDE = 299
@@ -162,8 +162,7 @@ def prepared(pictures: NDArray[np.uint8], front_end: FrontEnd, where: torch.devi
     if front_end == "clean":
         x = torch.from_numpy(np.stack([bicubic(picture, SIDE) for picture in pictures])).to(where)
         return (x.permute(0, 3, 1, 2).contiguous() - 128) / 128
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).to(where).permute(0, 3, 1, 2).float() / 255
-    return 2 * F.interpolate(x.contiguous(), size=(SIDE, SIDE), mode="bilinear", align_corners=False) - 1
+    return 2 * F.interpolate(scaled(pictures, where), size=(SIDE, SIDE), mode="bilinear", align_corners=False) - 1
 
 
 class InceptionFeatures:

@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.errors import ScdError
@@ -27,6 +29,11 @@ def exact() -> Iterator[None]:
     """No gradients; float32 stays float32 and the same input gives the same figures on a GPU too (cuDNN rounds to TF32 otherwise)."""
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield
+
+
+def scaled(pictures: NDArray[np.uint8], where: torch.device) -> Tensor:
+    """uint8 (N, H, W, 3), however it lies in memory -> float32 (N, 3, H, W) in 0..1 on `where`."""
+    return torch.from_numpy(np.array(pictures, order="C")).to(where).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
@@ -73,9 +80,11 @@ def read_checkpoint(path: Path) -> Any:
     except OSError as error:
         raise ScdError(f"{path} cannot be read ({error.strerror})", "correct its permissions") from error
     except Exception as error:  # a broken file raises whatever its reader stumbles upon
-        if "weights_only" in str(error):
+        said = str(error)
+        if "GLOBAL" in said or "can still be loaded" in said:
             raise ScdError(f"{path} holds more than tensors, which could be code and is not loaded", convert) from error
-        raise ScdError(f"{path} cannot be read as a file of tensors ({first_line(error)})", f"fetch {path.name} again") from error
+        why = "it is none" if said.startswith("Weights only") else first_line(error)  # torch goes on to tell how to run its code
+        raise ScdError(f"{path} cannot be read as a file of tensors ({why})", f"fetch {path.name} again") from error
 
 
 def is_torchscript(path: Path) -> bool:

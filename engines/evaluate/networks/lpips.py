@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.errors import ScdError
-from engines.evaluate.networks.loading import load_state, loaded
+from engines.evaluate.networks.loading import load_state, loaded, scaled
 from engines.evaluate.networks.pixels import bilinear
 
 Trunk = Literal["vgg", "alex", "squeeze"]
@@ -127,7 +127,7 @@ def prepared(pictures: NDArray[np.uint8], normalized: bool, shrink: int | None, 
     to this side, in uint8, by Pillow's antialiased bilinear, as HR-VITON's script does with 128.
     """
     small = pictures if shrink is None else np.stack([bilinear(picture, shrink) for picture in pictures])
-    x = torch.from_numpy(np.ascontiguousarray(small)).to(where).permute(0, 3, 1, 2).contiguous().float() / 255
+    x = scaled(small, where)
     return 2 * x - 1 if normalized else x
 
 

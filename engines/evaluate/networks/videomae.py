@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.errors import ScdError
-from engines.evaluate.networks.loading import load_state, loaded
+from engines.evaluate.networks.loading import load_state, loaded, scaled
 
 SIDE = 224
 FRAMES = 16
@@ -110,8 +110,7 @@ def prepared(clip: NDArray[np.uint8], where: torch.device) -> Tensor:
     """
     if len(clip) != FRAMES:
         raise ScdError(f"VideoMAE takes clips of {FRAMES} frames, not of {len(clip)}", "choose another metric than fvd_videomae")
-    x = torch.from_numpy(np.ascontiguousarray(clip)).to(where).permute(0, 3, 1, 2).float() / 255
-    x = F.interpolate(x.contiguous(), size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    x = F.interpolate(scaled(clip, where), size=(SIDE, SIDE), mode="bilinear", align_corners=False)
     return x.transpose(0, 1)[None].contiguous()
 
 

@@ -97,13 +97,18 @@ def picked(order: Sequence[int], gap: int, wanted: int) -> list[int]:
     return out
 
 
+def gap_of(frames: int) -> int:
+    """How far apart frames of one kind are chosen from a video of so many."""
+    return max(1, frames // APART)
+
+
 def telling_frames(values: Sequence[float | None], lower: bool) -> dict[str, list[int]]:
     """Places of the worst, median and best frames of a video, rising; those of one kind lie apart, and no frame stands twice."""
     known: dict[int, float] = {place: value for place, value in enumerate(values) if value is not None}
     order = sorted(known, key=lambda place: -known[place] if lower else known[place])
     if len(order) < 2:
         return {}
-    each, gap = max(1, min(FRAMES, len(order) // 3)), max(1, len(values) // APART)
+    each, gap = max(1, min(FRAMES, len(order) // 3)), gap_of(len(values))
     out = {"worst": picked(order, gap, each)}
     out["best"] = picked([place for place in reversed(order) if place not in out["worst"]], gap, each)
     taken = {*out["worst"], *out["best"]}

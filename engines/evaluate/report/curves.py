@@ -8,7 +8,7 @@ from engines.evaluate.report.markup import Html, arrow, el, joined, with_unit
 
 Values = Sequence[float | None]
 WIDTH, HEIGHT = 400, 230
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 64, 8, 12, 40
 STRIP_WIDTH, STRIP_HEIGHT = 1000, 48
 POINTS = 400  # of a line at most; longer rows are thinned to the extremes of their buckets
 TICKS = 4
@@ -94,13 +94,17 @@ def axes(span: tuple[float, float], last: int, y_label: str, x_label: str) -> Ht
             x = short(LEFT + width * (tick / last if last else 0.5))
             parts.append(el("text", int(tick), x=x, y=HEIGHT - BOTTOM + 16, class_="x"))
     parts.append(el("text", x_label, x=LEFT + width / 2, y=HEIGHT - 6, class_="x name"))
-    parts.append(el("text", y_label, x=12, y=TOP + height / 2, class_="x name", transform=f"rotate(-90 12 {short(TOP + height / 2)})"))
+    parts.append(el("text", y_label, x=10, y=TOP + height / 2, class_="x name", transform=f"rotate(-90 10 {short(TOP + height / 2)})"))
     return joined(parts)
 
 
 def label(tick: float) -> str:
     """A tick's number, short."""
-    text = f"{tick:.6g}" if tick == 0 or 1e-3 <= abs(tick) < 1e5 else f"{tick:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    text = (
+        f"{tick:.6g}"
+        if tick == 0 or 1e-3 <= abs(tick) < 1e5
+        else f"{tick:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e")
+    )
     return text.replace("-", "−")
 
 
@@ -155,5 +159,3 @@ def strip(name: str, title: str, unit: str, values: Values) -> Html | None:
         preserveAspectRatio="none", aria_labelledby=f"{name}-title",
     )  # fmt: skip
     return el("div", svg, el("p", said, class_="small", aria_hidden="true"), class_="strip")
-
-

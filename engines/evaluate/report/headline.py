@@ -16,33 +16,46 @@ TWINS = {
 
 
 def count(n: Mapping[str, int]) -> str:
-    """ "10 videos, 1,000 frames" """
+    """ "10 videos, 1,000 frames"; of videos with one frame each "10 pictures"."""
+    if len(n) == 2 and len(set(n.values())) == 1 and ({"frames", "pictures"} & set(n)):
+        n = {"pictures": n["videos"]}
     return ", ".join(f"{value:,} {what[:-1] if value == 1 else what}" for what, value in n.items())
 
 
+def twins_of(metrics: Sequence[Metric]) -> dict[str, Metric]:
+    """By name of a metric the same quantity in another convention, where both are there."""
+    named = {metric["name"]: metric for metric in metrics}
+    return {name: named[other] for name, other in TWINS.items() if name in named and other in named}
+
+
 def key_metrics(metrics: Sequence[Metric]) -> list[Metric]:
+    hidden = {twin["name"] for twin in twins_of(metrics).values()}
     out: list[Metric] = []
     for start in KEY:
-        out += [metric for metric in metrics if metric["name"].startswith(start)][:1]
+        out += [metric for metric in metrics if metric["name"].startswith(start) and metric["name"] not in hidden][:1]
     return (out or list(metrics))[:KEYS]
 
 
 def tile(metric: Metric) -> Html:
     """One key figure, large."""
-    value = el("span", number(metric["value"]), el("span", f" {metric['unit']}", class_="unit") if metric["unit"] else "", class_="value")
+    unit = (" ", el("span", metric["unit"], class_="unit")) if metric["unit"] else ()
     below = f"95 % {interval(metric['ci'])}" if metric["ci"] else count(metric["n"])
-    return el("li", el("span", metric["title"], " ", arrow(metric["better"]), class_="what"), value, el("span", below, class_="small"))
+    what = el("span", metric["title"], " ", arrow(metric["better"]), class_="what")
+    return el("li", what, el("span", number(metric["value"]), *unit, class_="value"), el("span", below, class_="small"))
 
 
 def value_cells(metric: Metric) -> list[Html]:
     low_high = el("td", interval(metric["ci"]), class_="num", title=metric["ci_method"])
-    return [el("td", el("strong", number(metric["value"])), f" {metric['unit']}".rstrip(), class_="num"), low_high]
+    unit = el("span", f" {metric['unit']}", class_="unit") if metric["unit"] else ""
+    return [el("td", el("strong", number(metric["value"])), unit, class_="num"), low_high]
 
 
 def name_cell(metric: Metric, twin: Metric | None) -> Html:
-    notes = [*metric["notes"], *(f"{twin['title']}: {note}" for note in (twin["notes"] if twin else ()) if note not in metric["notes"])]
-    said = el("ul", *(el("li", note) for note in notes), class_="notes") if notes else None
-    return el("th", metric["title"], " ", arrow(metric["better"]), el("br"), el("code", metric["name"], class_="tiny"), said or "", scope="row")
+    notes = list(metric["notes"])
+    if twin is not None:
+        notes += [f"{twin['title']}: {note}" for note in twin["notes"] if note not in notes]
+    said = el("ul", *(el("li", note) for note in notes), class_="notes") if notes else ""
+    return el("th", metric["title"], " ", arrow(metric["better"]), el("br"), el("code", metric["name"], class_="tiny"), said, scope="row")
 
 
 def twin_cell(twin: Metric | None) -> Html:
@@ -58,8 +71,7 @@ def control_cells(metric: Metric, controls: Sequence[str]) -> list[Html]:
 
 def figures_table(metrics: Sequence[Metric]) -> Html:
     """Every metric, those of another convention beside their relatives; columns of controls where any metric has them."""
-    named = {metric["name"]: metric for metric in metrics}
-    twins = {name: named[other] for name, other in TWINS.items() if name in named and other in named}
+    twins = twins_of(metrics)
     hidden = {twin["name"] for twin in twins.values()}
     controls = [name for name in ("identity", "real_floor") if any(name in metric["controls"] for metric in metrics)]
     titles = ["Value", "95 % interval", *(["Other convention"] if twins else []), "N"]
@@ -80,7 +92,9 @@ def explained(metrics: Sequence[Metric]) -> Html:
     if any(m["name"] in TWINS.values() for m in metrics):
         parts.append("“Other convention” is the same quantity as other scripts and tables compute it.")
     if any("identity" in m["controls"] for m in metrics):
-        parts.append("“Truth against itself” is what a perfect prediction would get.")
+        parts.append(
+            "“Truth against itself” is what a perfect prediction would get; of metrics per frame on the first frames of up to 12 videos."
+        )
     if any("real_floor" in m["controls"] for m in metrics):
         parts.append("“Real floor” is what two halves of the real videos are apart: below it nothing can be told.")
     return el("p", " ".join(parts), class_="small")
@@ -88,14 +102,26 @@ def explained(metrics: Sequence[Metric]) -> Html:
 
 def definitions(metrics: Sequence[Metric]) -> Html:
     """Sources, both poolings, the intervals' methods and weights, folded."""
-    head = el("tr", *(el("th", text, scope="col") for text in ("Metric", "Definition", "Mean over videos", "Mean over frames", "Interval", "Weights")))
+    head = el(
+        "tr",
+        *(el("th", text, scope="col") for text in ("Metric", "Definition", "Mean over videos", "Mean over frames", "Interval", "Weights")),
+    )
     rows = []
     for metric in metrics:
         both = metric["pooled"] or {}
         weights = [el("div", w["file"], el("br"), el("code", w["sha256"], class_="tiny hash")) for w in metric["weights"]]
         cells = [el("td", number(both.get(pooling)), class_="num") for pooling in ("videos", "frames")]
         method = el("td", metric["ci_method"] or MISSING)
-        rows.append(el("tr", el("th", el("code", metric["name"]), scope="row"), el("td", metric["source"]), *cells, method, el("td", *weights or [MISSING])))
+        rows.append(
+            el(
+                "tr",
+                el("th", el("code", metric["name"]), scope="row"),
+                el("td", metric["source"]),
+                *cells,
+                method,
+                el("td", *(weights or MISSING)),
+            )
+        )
     table = scrolled(el("table", el("thead", head), el("tbody", *rows), class_="words"), "Definitions")
     return el("details", el("summary", "Definitions, both means, weights"), table)
 
@@ -111,7 +137,9 @@ def warnings(document: Mapping[str, Any]) -> Html | None:
     if not document["warnings"]:
         return None
     rows = el("ul", *(el("li", text) for text in document["warnings"]))
-    return el("section", el("h2", "Warnings", id="warnings-heading"), rows, class_="note", id="warnings", aria_labelledby="warnings-heading")
+    return el(
+        "section", el("h2", "Warnings", id="warnings-heading"), rows, class_="note", id="warnings", aria_labelledby="warnings-heading"
+    )
 
 
 def skipped(document: Mapping[str, Any]) -> Html | None:
@@ -120,10 +148,14 @@ def skipped(document: Mapping[str, Any]) -> Html | None:
         return None
     head = el("tr", *(el("th", text, scope="col") for text in ("Metric", "Why")))
     rows = [
-        el("tr", el("th", s["title"], el("br"), el("code", s["name"], class_="tiny"), scope="row"), el("td", s["reason"].removeprefix("skipped: ")))
+        el(
+            "tr",
+            el("th", s["title"], el("br"), el("code", s["name"], class_="tiny"), scope="row"),
+            el("td", s["reason"].removeprefix("skipped: ")),
+        )
         for s in document["skipped"]
     ]
-    table = el("table", el("caption", "Skipped metrics", class_="unseen"), el("thead", head), el("tbody", *rows), class_="words")
+    table = el("table", el("caption", "Skipped metrics", class_="unseen"), el("thead", head), el("tbody", *rows))
     return section("skipped", "Skipped", scrolled(table, "Skipped metrics"))
 
 

@@ -1,9 +1,10 @@
 """HTML made of small functions: what is no markup already is escaped, so that no name of a file can become a tag."""
 
+import re
 from collections.abc import Iterable
 from html import escape
 
-VOID = frozenset({"br", "img", "input", "meta", "line", "path", "rect", "circle", "use"})
+VOID = frozenset({"br", "wbr", "img", "input", "meta", "line", "path", "rect", "circle", "use"})
 MISSING = "–"
 
 
@@ -35,7 +36,7 @@ def el(tag: str, *children: object, **attributes: object) -> Html:
     return Html(f"<{opening} />" if tag in VOID else f"<{opening}>{joined(children)}</{tag}>")  # SVG's need the slash
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, minus: str = "−") -> str:
     """Four significant digits or more, powers of ten for what is tiny; a dash where there is none."""
     if value is None:
         return MISSING
@@ -46,7 +47,7 @@ def number(value: float | None) -> str:
         text = f"{value:.2e}" if size < 1e-3 else f"{value:.4g}"
     else:
         text = f"{value:.{2 if size >= 10 else 3 if size >= 1 else 4}f}"
-    return text.replace("-", "−")
+    return text.replace("-", minus)
 
 
 def with_unit(value: float | None, unit: str) -> str:
@@ -64,6 +65,11 @@ def arrow(better: str) -> Html | None:
         return None
     sign = el("span", signs[better], aria_hidden="true")
     return el("span", sign, el("span", f"{better} is better", class_="unseen"), class_="arrow", title=f"{better} is better")
+
+
+def breakable(name: str) -> Html:
+    """A name that may go on in the next line behind its signs."""
+    return joined(re.split(r"(?<=[_\-./])(?=.)", name), el("wbr"))
 
 
 def scrolled(table: Html, label: str) -> Html:

@@ -47,7 +47,7 @@ class Panels:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to make of one video: `stem` begins its files' names, `sheets` are places of frames by kind, `labels` what is said of a frame."""
+    """What to make of one video: `stem` begins its files' names, `sheets` are places of frames by kind, `labels` what is said of them."""
 
     panels: Panels
     stem: str

@@ -143,7 +143,7 @@
     show(frame) {
       this.frame = frame;
       this.scrub.value = frame;
-      const text = `frame ${this.number(frame)} · ${frame + 1} of ${this.frames} · ${(frame / this.fps).toFixed(2)} s`;
+      const text = `frame ${this.number(frame)} (${frame + 1} of ${this.frames}) · ${(frame / this.fps).toFixed(2)} s`;
       this.time.textContent = text;
       this.scrub.setAttribute("aria-valuetext", text);
       if (this.mark) this.mark.setAttribute("transform", `translate(${(1000 * frame) / Math.max(1, this.frames - 1)} 0)`);
@@ -159,5 +159,8 @@
   }, { rootMargin: "300px" });
   for (const player of players) watch.observe(player.root);
 
-  addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+  addEventListener("beforeprint", () => {
+    for (const part of document.querySelectorAll("details")) part.open = true;
+    for (const image of document.images) image.loading = "eager";
+  });
 })();

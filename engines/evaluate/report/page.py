@@ -9,7 +9,7 @@ from typing import Any
 from engines.core.report import Report
 from engines.evaluate.report.choice import Ranking, chosen, file_stem, ranking, telling_frames
 from engines.evaluate.report.headline import count, figures, skipped, warnings
-from engines.evaluate.report.markup import Html, el, safe
+from engines.evaluate.report.markup import Html, el, number, safe
 from engines.evaluate.report.media import Order, Panels, Shown, make_all
 from engines.evaluate.report.published import published
 from engines.evaluate.report.setting import licence, setting
@@ -32,7 +32,8 @@ def order_of(index: int, panels: Panels, document: Mapping[str, Any], ranked: Ra
     row = document["per_frame"].get(video, {"numbers": [], "metrics": {}})
     values = row["metrics"].get(ranked.name, []) if ranked else []
     sheets = telling_frames(values, ranked.lower) if ranked else {}
-    labels = {place: f"{row['numbers'][place]}: {values[place]:.4g}" for places in sheets.values() for place in places}
+    places = [place for kind in sheets.values() for place in kind]
+    labels = {place: f"{row['numbers'][place]}: {number(values[place], minus='-')}" for place in places}
     return Order(panels, file_stem(index, video), document["per_video"][video]["frames"], sheets, labels)
 
 
@@ -51,7 +52,12 @@ def masthead(document: Mapping[str, Any]) -> Html:
     facts = [count({"videos": inputs["videos"], "frames": inputs["frames"]}), f"protocol {document['protocol']['name']}", made["date"]]
     if document["protocol"].get("pictures"):
         facts[0] = count({"pictures": inputs["frames"]})
-    title = el("h1", el("span", "scd evaluate", class_="over"), named(inputs["pred"]), el("span", f" against {named(inputs['gt'])}", class_="against"))
+    title = el(
+        "h1",
+        el("span", "scd evaluate", class_="over"),
+        named(inputs["pred"]),
+        el("span", f" against {named(inputs['gt'])}", class_="against"),
+    )
     return el("header", title, el("p", " · ".join(facts), class_="facts-line"), el("p", document["protocol"]["text"], class_="small"))
 
 

@@ -55,7 +55,7 @@ def cell(column: Mapping[str, Any], values: Mapping[str, float]) -> Html:
     """Ours: the metric that stands for the column, below it what is a relative of it."""
     there = [name for name in column["metrics"] if name in values]
     if not there:
-        return el("td", el("span", "not computed", class_="small"), class_="num")
+        return el("td", MISSING, el("span", " not computed", class_="unseen"), class_="num none")
     lines = []
     for place, name in enumerate(there):
         second = place > 0 or name != column["metrics"][0]
@@ -67,18 +67,17 @@ def cell(column: Mapping[str, Any], values: Mapping[str, float]) -> Html:
 def table(data: Mapping[str, Any], number: int, values: Mapping[str, float]) -> Html:
     """One of the paper's tables under the row of this evaluation."""
     columns, printed = data["columns"], data["tables"][number]
-    head = el("tr", el("th", "Method", scope="col"), *(el("th", c["title"], " ", arrow(c["better"]), scope="col", class_="num") for c in columns))
+    head = el(
+        "tr", el("th", "Method", scope="col"), *(el("th", c["title"], " ", arrow(c["better"]), scope="col", class_="num") for c in columns)
+    )
     ours = el("tr", el("th", "This evaluation", scope="row"), *(cell(column, values) for column in columns), class_="ours")
-    rows = [
-        el("tr", el("th", row[0], scope="row"), *(el("td", v or MISSING, class_="num") for v in row[1:]))
-        for row in printed["rows"]
-    ]
-    body = el("table", el("caption", printed["title"]), el("thead", head), el("tbody", ours, *rows))
+    rows = [el("tr", el("th", row[0], scope="row"), *(el("td", v or MISSING, class_="num") for v in row[1:])) for row in printed["rows"]]
+    body = el("table", el("caption", printed["title"]), el("thead", head), el("tbody", ours, *rows), class_="paper")
     return scrolled(body, printed["title"])
 
 
 def checklist(rows: Sequence[Condition]) -> Html:
-    head = el("tr", *(el("th", text, scope="col") for text in ("Condition", "Paper", "Here", "")))
+    head = el("tr", *(el("th", text, scope="col") for text in ("Condition", "Paper", "Here", "Same?")))
     body = [
         el("tr", el("th", what, scope="row"), el("td", there), el("td", here), el("td", WORDS[state], class_=f"state {state.split()[0]}"))
         for what, there, here, state in rows
@@ -92,12 +91,16 @@ def published(document: Mapping[str, Any]) -> Html:
     data = paper()
     heading = "Beside the paper"
     if document["protocol"].get("pictures"):
-        return section("paper", heading, el("p", "The paper's Tables 1 and 2 are about videos of dancers; it prints no figures of try-on pictures."))
+        return section(
+            "paper", heading, el("p", "The paper's Tables 1 and 2 are about videos of dancers; it prints no figures of try-on pictures.")
+        )
     values = {metric["name"]: metric["value"] for metric in document["metrics"]}
     rows = conditions(document)
     unequal = [what for what, _, _, state in rows if state != SAME]
     note = el(
-        "p", el("strong", "Not comparable unless "), "the videos, crop and size, clips, PSNR variant, LPIPS input range and network weights are "
-        f"the same. Here {len(unequal)} of {len(rows)} conditions differ or are not known.", class_="note",
+        "p", el("strong", "Not comparable unless "), "the videos, crop and size, clips, PSNR variant, LPIPS input range and network "
+        f"weights are the same. Here {len(unequal)} of {len(rows)} conditions differ or are not known.", class_="note",
     )  # fmt: skip
-    return section("paper", heading, note, checklist(rows), *(table(data, n, values) for n in range(2)), el("p", data["source"], class_="small"))
+    return section(
+        "paper", heading, note, checklist(rows), *(table(data, n, values) for n in range(2)), el("p", data["source"], class_="small")
+    )

@@ -32,7 +32,17 @@ def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Headline mean", f"over {p['pooling']}"
     yield "N", count({"videos": inputs["videos"], "frames": inputs["frames"]})
     for key, name in (("pred", "Predictions"), ("gt", "Truth")):
-        yield name, el("span", el("code", inputs[key]), f" ({layout[key]})" if layout.get(key) else "", el("br"), "sha256 ", hashed(inputs.get(f"{key}_sha256")))
+        yield (
+            name,
+            el(
+                "span",
+                el("code", inputs[key]),
+                f" ({layout[key]})" if layout.get(key) else "",
+                el("br"),
+                "sha256 ",
+                hashed(inputs.get(f"{key}_sha256")),
+            ),
+        )
     for key, name in (("reference", "Reference"), ("split", "Split")):
         if inputs.get(key):
             yield name, el("code", inputs[key])

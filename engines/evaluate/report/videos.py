@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from engines.evaluate.report.choice import Ranking, paired, place_of
+from engines.evaluate.report.choice import Ranking, gap_of, paired, place_of
 from engines.evaluate.report.curves import Line, chart, strip
-from engines.evaluate.report.markup import Html, el, joined, number, scrolled, section, with_unit
+from engines.evaluate.report.markup import Html, breakable, el, joined, number, scrolled, section, with_unit
 from engines.evaluate.report.media import AMPLIFIED, CLIP_SIDE, STILL_SIDE, TITLES, Item, Shown
 
 SPEEDS = ("0.25", "0.5", "1", "2")
@@ -30,7 +30,8 @@ def videos_table(document: Mapping[str, Any], anchors: Mapping[str, str]) -> Htm
     head += [header(m["title"], f"{m['name']}{', ' + m['unit'] if m['unit'] else ''}: {m['better']} is better", True) for m in metrics]
     rows = []
     for video, entry in document["per_video"].items():
-        name: object = el("a", video, href=f"#{anchors[video]}") if video in anchors else video
+        shown = breakable(video)
+        name = el("a", shown, href=f"#{anchors[video]}") if video in anchors else shown
         values = [value_cell(entry["metrics"].get(metric["name"])) for metric in metrics]
         frames = el("td", entry["frames"], class_="num", data_value=entry["frames"])
         rows.append(el("tr", el("th", name, scope="row", data_value=video), frames, *values))
@@ -92,7 +93,12 @@ def sheets(shown: Shown, ranked: Ranking | None) -> Html | None:
         said = f"{KINDS[kind]} frames of {shown.order.panels.id} by {ranked.title}, prediction above truth: {frames}"
         width, height = item.size
         image = el("img", src=f"media/{item.file}", alt=said, width=width, height=height, loading="lazy", decoding="async")
-        figures.append(el("figure", image, el("figcaption", f"{KINDS[kind]} frames by {ranked.title}"), class_=kind))
+        apart = (
+            el("span", f", at least {gap_of(shown.order.frames)} apart")
+            if len(shown.order.sheets[kind]) > 1 and gap_of(shown.order.frames) > 1
+            else ""
+        )
+        figures.append(el("figure", image, el("figcaption", f"{KINDS[kind]} frames by {ranked.title}", apart), class_=kind))
     return el("div", *figures, class_="sheets")
 
 
@@ -118,7 +124,11 @@ def one_video(shown: Shown, document: Mapping[str, Any], ranked: Ranking | None,
 def legend(shown: Sequence[Shown], total: int, pictures: bool, amplified: bool) -> Html:
     """What is shown of how many, and how it may be read."""
     what = "pictures" if pictures else "videos"
-    count = f"All {total} {what}" if len(shown) == total else f"{len(shown)} of {total} {what}: the worst, the best, the median and evenly between"
+    count = (
+        f"All {total} {what}"
+        if len(shown) == total
+        else f"{len(shown)} of {total} {what}: the worst, the best, the median and evenly between"
+    )
     side = STILL_SIDE if pictures else CLIP_SIDE
     loss = f"{'Pictures' if pictures else 'Clips'} are compressed and at most {side} pixels long; the figures are of the originals."
     keys = "" if pictures else " A row plays in step: space plays and pauses, arrow keys step, Home and End jump."
@@ -146,10 +156,11 @@ def curves_section(document: Mapping[str, Any], videos: Sequence[str]) -> Html |
     grid = el("div", *(one for one in charts if one), class_="charts")
     if pictures:
         return section("curves", "Spread", el("p", "The values of all pictures, from the lowest to the highest.", class_="small"), grid)
+    swatch = el("span", class_="swatch", aria_hidden="true")
     choice = [
-        el("button", el("span", class_="swatch", aria_hidden="true"), video, type="button", class_="pick", aria_pressed="false", data_video=place)
+        el("button", swatch, video, type="button", class_="pick", aria_pressed="false", data_video=place)
         for place, video in enumerate(videos)
-    ]  # fmt: skip
+    ]
     total = len(document["per_video"])
     some = f" Lines of {len(videos)} of {total} videos: the worst, the best, the median and evenly between." if len(videos) < total else ""
     said = el("p", f"Each line is a video; choose videos to mark their lines.{some}", class_="small")
@@ -165,5 +176,3 @@ def chart_of(document: Mapping[str, Any], metric: Mapping[str, Any], videos: Seq
         lines = [Line(place, video, row) for place, video in enumerate(videos) if (row := rows.get(video))]
     what = "pictures, sorted" if pictures else "frame of the video"
     return chart(metric["name"], metric["title"], metric["unit"], metric["better"], lines, what) if lines else None
-
-
