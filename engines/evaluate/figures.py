@@ -1,9 +1,11 @@
 """Computing what an evaluation was asked for: each metric's figure, or the reason why it has none."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from engines.evaluate.results import Figure, paired_figure
 from engines.evaluate.streams import Job, plain_values, values
 from engines.evaluate.weights import WeightsMissing
 
-CONTROL_VIDEOS, CONTROL_FRAMES = 12, 5
+CONTROL_VIDEOS, CONTROL_FRAMES = 12, 3
 PLAIN = ("pixel", "transition", "masked")
 NOBODY = "no frame of the truth shows somebody whose torso or joints can be found"
 
@@ -60,6 +62,8 @@ def why_undefined(metric: Metric, found: Inputs) -> str:
         return "frames are smaller than 161 pixels"
     if all(len(p.numbers) < 2 for p in found.pairs):
         return "no video has two frames"
+    if metric.name == "warping_error":
+        return "frames are smaller than 32 pixels, or no pixel can be followed"
     return "no frame has a value"
 
 
@@ -76,16 +80,19 @@ def plain_results(found: Inputs, metrics: Sequence[Metric], report: Report, out:
 
 
 def identities(found: Inputs, names: Sequence[str]) -> dict[str, float]:
-    """Each metric of the truth against itself, what a perfect prediction would get: the mean over the first frames of some videos."""
+    """Each metric of the truth against itself, what a perfect prediction would get: the mean over the first frames of some videos.
+
+    Metrics of single frames give the same of any, so they are computed once.
+    """
     rows: dict[str, list[float]] = {name: [] for name in names}
-    some = found.pairs[:: -(-len(found.pairs) // CONTROL_VIDEOS)]
-    for pair in some:
+    wanted: Sequence[str] = names
+    for pair in found.pairs[:: -(-len(found.pairs) // CONTROL_VIDEOS)]:
         before = None
         for frame in islice(pair.truth_frames(found.protocol.geometry), CONTROL_FRAMES):
             now = Compared(frame, frame)
-            for name, value in values(names, before, now, np.full(frame.shape, 255, np.uint8)).items():
+            for name, value in values(wanted, before, now, np.full(frame.shape, 255, np.uint8)).items():
                 rows[name] += [] if value is None else [value]
-            before = now
+            before, wanted = now, [name for name in names if METRICS[name].family == "transition"]
     return {name: float(np.mean(row)) for name, row in rows.items() if row}
 
 
@@ -100,6 +107,16 @@ class Refusals:
             self.out.figures.extend(work())
         except (WeightsMissing, MissingExtra) as error:
             self.out.skipped.update({m.name: str(error.message) for m in metrics})
+
+
+def check_weights(metrics: Sequence[Metric], folder: Path | None) -> None:
+    """ScdError for a file under a right name that is another, before any work is done."""
+    from engines.evaluate.networks.extractors import open_extractor
+
+    for metric in metrics:
+        if metric.family in ("distance", "pictures", "clips"):
+            with suppress(WeightsMissing, MissingExtra):
+                open_extractor(metric.name, folder)
 
 
 def learned_results(found: Inputs, request: EvaluateRequest, metrics: Sequence[Metric], report: Report, refusals: Refusals) -> None:
@@ -161,6 +178,7 @@ def measured(found: Inputs, request: EvaluateRequest, report: Report) -> Results
     """All figures, in the order of the metrics asked for."""
     metrics, out = asked(request, found.protocol, found), Results()
     refusals = Refusals(out)
+    check_weights(metrics, request.weights_dir)
     plain_results(found, metrics, report, out)
     learned_results(found, request, metrics, report, refusals)
     people_results(found, request, metrics, report, refusals)

@@ -42,6 +42,13 @@ class Compared:
         return one, other
 
     @cached_property
+    def half_grey(self) -> Picture:
+        """The truth in grey at half its size, for optical flow."""
+        truth = self.greys[1]
+        size = (max(1, truth.shape[1] // 2), max(1, truth.shape[0] // 2))
+        return np.asarray(cv2.resize(truth, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    @cached_property
     def terms(self) -> tuple[Plane, Plane]:
         """SSIM's two terms (H, W, 3) over Gaussian windows; the border mirrors the picture."""
         return gaussian_terms(centred(self.pred), centred(self.truth))
@@ -100,14 +107,28 @@ def gauss(plane: Plane) -> Plane:
 def gaussian_terms(x: Plane, y: Plane) -> tuple[Plane, Plane]:
     """SSIM's luminance and contrast-structure terms (Wang et al. 2004) of planes less MIDDLE; population covariance."""
     mx, my = gauss(x), gauss(y)
-    energy = gauss(x * x + y * y) - (mx * mx + my * my)
-    cross = gauss(x * y) - mx * my
-    return luminance(mx + np.float32(MIDDLE), my + np.float32(MIDDLE)), (2 * cross + C2) / (energy + C2)
+    energy, cross = mx * mx, mx * my  # in place from here on: fresh memory costs more than the arithmetic
+    energy += my * my
+    np.subtract(gauss(x * x + y * y), energy, out=energy)
+    np.subtract(gauss(x * y), cross, out=cross)
+    mx += MIDDLE
+    my += MIDDLE
+    return luminance(mx, my), quotient(cross, energy, C2)
+
+
+def quotient(half: Plane, whole: Plane, constant: float) -> Plane:
+    """(2 half + c) / (whole + c), written into both."""
+    half *= 2
+    half += constant
+    whole += constant
+    half /= whole
+    return half
 
 
 def luminance(mx: Plane, my: Plane) -> Plane:
-    out: Plane = (2 * mx * my + C1) / (mx * mx + my * my + C1)
-    return out
+    whole = mx * mx
+    whole += my * my
+    return quotient(mx * my, whole, C1)
 
 
 def inner(plane: Plane, border: int) -> Plane:
@@ -134,9 +155,9 @@ def ssim_gray_uniform7(frames: Compared) -> float:
 
 def ssim_gray_gaussian(frames: Compared) -> float:
     """HR-VITON's SSIM: of the grey pictures, Gaussian windows of 11 pixels with sigma 1.5, population covariance, border left out."""
-    x, y = (grey - MIDDLE for grey in frames.greys)  # float64: scikit-image's value to the sixth decimal
+    x, y = (centred(grey) for grey in frames.greys)
     light, structure = gaussian_terms(x, y)
-    return float(inner(light * structure, GAUSSIAN // 2).mean())
+    return float(inner(light * structure, GAUSSIAN // 2).mean(dtype=np.float64))
 
 
 def ssim_rgb_gaussian(frames: Compared) -> float:
