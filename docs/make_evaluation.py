@@ -92,16 +92,22 @@ def make_clips(data: Path, clips: list[Clip], work: Path) -> None:
             write(work / "clips" / "copied" / clip.clip_id / f"{index:06d}.png", still)
 
 
-def screenshot(page: Path, out: Path, width: int, height: int, dark: bool) -> None:
-    """The top of a report page in an installed Chromium, the first clips shown."""
+def screenshots(page: Path, top: Path, video: Path) -> None:
+    """The top of a report page, and its first video in dark mode, in an installed Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
-        tab.goto(page.resolve().as_uri())
-        tab.wait_for_timeout(500)
-        tab.screenshot(path=str(out))
+        for colours, height, selector, out in (("light", 1300, "h1", top), ("dark", 900, "article", video)):
+            tab = browser.new_page(viewport={"width": 1200, "height": height}, color_scheme=colours)
+            tab.goto(page.resolve().as_uri())
+            first = tab.locator(selector).first
+            first.scroll_into_view_if_needed()
+            tab.wait_for_timeout(1000)
+            if selector == "h1":
+                tab.screenshot(path=str(out))
+            else:
+                first.screenshot(path=str(out))
         browser.close()
 
 
@@ -132,7 +138,7 @@ def main() -> None:
     compared = work / "compared.json"
     scd("evaluate", "--compare", work / "clips-pred", work / "clips-copied", "--overwrite", "--out", compared)
     summary["compared"] = json.loads(compared.read_text())
-    screenshot(work / "clips-pred" / "report.html", HERE / "report.png", 1200, 1500, False)
+    screenshots(work / "clips-pred" / "report.html", HERE / "report.png", HERE / "report-video.png")
     (HERE / "evaluation.json").write_text(json.dumps(summary, indent=1) + "\n")
 
 

@@ -91,7 +91,8 @@ def compared(first: Path, second: Path, out: Path | None, overwrite: bool, as_js
     rows = [["metric", "A", "B", "A - B", "95 % interval", "p", "p (Holm)", "ahead"]]
     for m in found["metrics"]:
         ps = [number(m["p"]), number(m.get("p_holm"))]
-        rows.append([m["name"], number(m["a"]), number(m["b"]), number(m["difference"]), interval(m["ci"]), *ps, (m["winner"] or "-").upper()])
+        values = (m["a"], m["b"], m["difference"])
+        rows.append([m["name"], *map(number, values), interval(m["ci"]), *ps, (m["winner"] or "-").upper()])
     table(rows, err=False)
     typer.echo(f"A = {first}, B = {second}; {found['test']}; {found['protocol']}")
     for warning in found["warnings"]:

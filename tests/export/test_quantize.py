@@ -13,12 +13,12 @@ pytest.importorskip("onnxscript")
 from engines.core.bundle import read_bundle  # noqa: E402
 from engines.core.errors import ScdError, UsageError  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
+from engines.evaluate.pixel import Compared, psnr  # noqa: E402
 from engines.export import quantize  # noqa: E402
 from engines.export.bundle import export_bundle  # noqa: E402
 from engines.export.request import ExportRequest  # noqa: E402
 from engines.generate.denoise import Settings  # noqa: E402
 from engines.generate.pipeline import open_pipeline  # noqa: E402
-from engines.evaluate.pixel import Compared, psnr  # noqa: E402
 from tests.export.tiny_run import save_run  # noqa: E402
 from tests.train.tiny_data import write_data  # noqa: E402
 
