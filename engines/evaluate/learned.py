@@ -13,13 +13,14 @@ from engines.core.report import Report
 from engines.evaluate.features import CLIPS_AT_ONCE, PICTURES_AT_ONCE, Features, Network, Picture, batches, clips_of, computed, kept, key
 from engines.evaluate.frechet import frechet, kid
 from engines.evaluate.metrics import Metric
-from engines.evaluate.pairing import Pair, digest
+from engines.evaluate.pairs import Pair, digest, follows
 from engines.evaluate.protocols import CLIP_FRAMES, Protocol, clip_starts
 from engines.evaluate.results import Figure, PerFrame
 from engines.evaluate.statistics import jackknife
 
 Distance = Callable[[Features, Features], float]
 ENOUGH_PICTURES, ENOUGH_VIDEOS = 2048, 256  # below, FID's covariance is singular; and FVD is mostly bias
+SIDES = ("pred", "truth")
 HALVES = 10  # random halves that the floor is the mean of
 
 
@@ -34,9 +35,15 @@ class Learned:
     floor: bool
     made: dict[str, dict[str, Features]] = field(default_factory=dict)
 
-    def key(self, network: Any, pair: Pair, *rest: object) -> str:
-        weights = [w.sha256 for w in network.weights]
-        return key(network.name, *weights, self.protocol.geometry, digest(pair.pred), digest(pair.truth), pair.numbers, *rest)
+    def key(self, network: Any, pair: Pair, sides: Sequence[str], *rest: object) -> str:
+        """What decides features of these sides: the truth's serve every model that is judged by it, unless its size follows theirs."""
+        files = [digest(pair.pred if side == "pred" else pair.truth) for side in sides]
+        return key(network.name, *(w.sha256 for w in network.weights), self.protocol.geometry, *files, pair.numbers, *sides, *rest)
+
+    def decisive(self, side: str) -> tuple[str, ...]:
+        """The sides that the frames of one side depend on."""
+        other, role = ("truth", "truth") if side == "pred" else ("pred", "prediction")
+        return (side, other) if follows(self.protocol.geometry, role) else (side,)
 
     def frames(self, pair: Pair, side: str) -> Iterator[Picture]:
         g = self.protocol.geometry
@@ -48,7 +55,7 @@ class Learned:
         with self.report.stage(metric.title, sum(len(p.numbers) for p in self.pairs)) as bar:
             for pair in self.pairs:
                 make = partial(pair_distances, network, pair.frames(self.protocol.geometry))
-                rows = kept(self.key(network, pair, metric.name), make)
+                rows = kept(self.key(network, pair, SIDES, metric.name), make)
                 out[pair.id] = [float(v) for v in rows[:, 0]]
                 bar.advance(len(pair.numbers))
         return out
@@ -67,7 +74,7 @@ class Learned:
         with self.report.stage(f"{metric.title}, {'predictions' if side == 'pred' else 'truth'}", total) as bar:
             for pair in self.pairs:
                 make = partial(self.rows, network, pair, side, clips)
-                rows = kept(self.key(network, pair, side, stride if clips else ""), make)
+                rows = kept(self.key(network, pair, self.decisive(side), stride if clips else "pictures"), make)
                 bar.advance(len(rows))
                 if len(rows):
                     out[pair.id] = rows

@@ -104,7 +104,14 @@ def test_features_are_kept_by_content(shared: Learned, tmp_path: Path) -> None:
     pairs, _ = pair(find_videos(tmp_path / "pred", "the prediction"), find_videos(tmp_path / "truth", "the truth"))
     changed = Rows()
     assert replace(shared, pairs=pairs, made={}).set_figure(METRICS["fid_clean"], changed).value != value
-    assert changed.seen == 66, "both sides of the one video that changed"
+    assert changed.seen == 33, "the prediction that changed, and no truth"
+    follows = replace(shared.protocol, geometry=replace(shared.protocol.geometry, match="prediction"))
+    sized = Rows()
+    replace(shared, pairs=pairs, protocol=follows, made={}).set_figure(METRICS["fid_clean"], sized)
+    trees.picture(tmp_path / "pred" / "a" / "0004.png", 10)
+    pairs, _ = pair(find_videos(tmp_path / "pred", "the prediction"), find_videos(tmp_path / "truth", "the truth"))
+    replace(shared, pairs=pairs, protocol=follows, made={}).set_figure(METRICS["fid_clean"], sized)
+    assert sized.seen == 330 + 66, "the truth's size follows the prediction's"
 
 
 def test_another_network_or_stride_is_another_feature(shared: Learned) -> None:
