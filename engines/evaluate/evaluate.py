@@ -18,7 +18,7 @@ from engines.evaluate.features import Picture
 from engines.evaluate.figures import Results, measured
 from engines.evaluate.inputs import Inputs, gather, poses_of, reference_of
 from engines.evaluate.metrics import METRICS
-from engines.evaluate.pairing import Pair, digest
+from engines.evaluate.pairs import Pair, digest
 from engines.evaluate.protocols import CLIP_FRAMES, Protocol, protocol_of
 from engines.evaluate.report.media import Panels
 from engines.evaluate.report.page import write_report

@@ -12,7 +12,8 @@ from engines.core.keypoints import PoseTrack
 from engines.evaluate.features import Picture
 from engines.evaluate.frames import Geometry
 from engines.evaluate.layouts import find_videos
-from engines.evaluate.pairing import Pair, pair
+from engines.evaluate.pairing import pair
+from engines.evaluate.pairs import Pair
 from engines.evaluate.protocols import RESIZES, Protocol
 from engines.evaluate.request import EvaluateRequest
 from engines.evaluate.splits import read_split

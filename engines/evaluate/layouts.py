@@ -8,13 +8,10 @@ from pathlib import Path
 
 from engines.core.errors import ScdError
 from engines.core.manifest import Clip, read_manifest
-from engines.evaluate.splits import read_split
 from engines.evaluate.tryon_layouts import find_pictures, is_tryon
 from engines.evaluate.videos import FILMS, PICTURES, Contents, Found, Video, by_number, few, film_video, frames_video, look
 from engines.media.images import need_file
 from engines.media.video import film, open_video
-
-__all__ = ["Found", "Video", "find_videos", "read_split"]
 
 KNOWN = (
     "known are: a video, a folder of videos, video/0001.png, split/video/0001.png, video/images/0001.png (TikTok), "

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 from engines.core.errors import ScdError
-from engines.evaluate.pairs import Pair, digest
-from engines.evaluate.suspicions import check_sizes, suspicions
+from engines.evaluate.pairs import Pair
+from engines.evaluate.suspicions import suspicions
 from engines.evaluate.videos import Found, Video, few
-
-__all__ = ["Pair", "check_sizes", "digest", "pair"]
 
 
 def pair(pred: Found, truth: Found, split: tuple[str, ...] | None = None, renumber: bool = False) -> tuple[list[Pair], list[str]]:

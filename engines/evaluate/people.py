@@ -9,7 +9,7 @@ from engines.core.errors import ScdError
 from engines.core.report import Report
 from engines.evaluate.features import Picture
 from engines.evaluate.frames import Geometry, settle
-from engines.evaluate.pairing import Pair
+from engines.evaluate.pairs import Pair
 from engines.evaluate.results import PerFrame
 from engines.media.images import read_image
 from engines.pose.files import load_track

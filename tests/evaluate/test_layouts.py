@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engines.core.errors import ScdError
-from engines.evaluate.layouts import find_videos, read_split
+from engines.evaluate.layouts import find_videos
+from engines.evaluate.splits import read_split
 from tests.evaluate import trees
 from tests.train.tiny_data import write_data
 

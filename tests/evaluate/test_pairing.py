@@ -13,8 +13,11 @@ import pytest
 
 from engines.core.errors import ScdError
 from engines.evaluate.frames import Geometry
-from engines.evaluate.layouts import find_videos, read_split
-from engines.evaluate.pairing import Pair, check_sizes, digest, pair
+from engines.evaluate.layouts import find_videos
+from engines.evaluate.pairing import pair
+from engines.evaluate.pairs import Pair, digest
+from engines.evaluate.splits import read_split
+from engines.evaluate.suspicions import check_sizes
 from engines.media.images import read_image
 from engines.media.writer import open_writer
 from tests.evaluate import trees
