@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,40 +40,49 @@ def show(document: Mapping[str, Any]) -> None:
     typer.echo(document["protocol"]["text"], err=True)
     rows = [["metric", "value", "95 % interval", "N", "better"]]
     for m in document["metrics"]:
-        count = ", ".join(f"{n} {what}" for what, n in m["n"].items())
+        count = ", ".join(f"{n} {what if n != 1 else what.removesuffix('s')}" for what, n in m["n"].items())
         rows.append([m["name"], f"{number(m['value'])} {m['unit']}".strip(), interval(m["ci"]), count, m["better"]])
     table(rows, err=True)
+    reasons: dict[str, list[str]] = {}
     for s in document["skipped"]:
-        typer.echo(f"{s['name']}: {s['reason']}", err=True)
+        reasons.setdefault(s["reason"], []).append(s["name"])
+    for reason, names in reasons.items():
+        typer.echo(f"{', '.join(names)}: {reason}", err=True)
 
 
-def needs_of(names: Iterable[str], folder: Path | None) -> str:
-    """Whether the weights of a metric are there: the files found, or the first that is missing."""
+def state_of(key: str, folder: Path | None) -> str:
+    """`found`, or why the file of a key of weights.json cannot be used."""
     from engines.core.errors import ScdError
-    from engines.evaluate.weights import find
+    from engines.evaluate.weights import WeightsMissing, find
 
-    found = []
-    for name in names:
-        try:
-            found.append(find(name, folder).path.name)
-        except ScdError as error:
-            return error.message
-    return f"found: {', '.join(found)}"
+    try:
+        find(key, folder)
+    except WeightsMissing:
+        return "missing"
+    except ScdError as error:
+        return error.message
+    return "found"
 
 
 def listed(folder: Path | None, as_json: bool) -> None:
-    """All protocols and metrics on stdout."""
+    """All protocols, metrics and files of weights on stdout."""
     from engines.evaluate.metrics import METRICS
     from engines.evaluate.protocols import PROTOCOLS
+    from engines.evaluate.weights import table as weights
 
-    states = {m.name: needs_of(m.needs, folder) if m.needs else "nothing" for m in METRICS.values()}
+    keys = dict.fromkeys(key for m in METRICS.values() for key in m.needs)
+    files = {key: {"file": weights()[key].names[0], "state": state_of(key, folder), "source": weights()[key].source} for key in keys}
+    needs = {m.name: [files[key]["file"] for key in m.needs] or (["pose networks"] if m.family == "pose" else []) for m in METRICS.values()}
     if as_json:
         protocols = {p.name: {"text": p.text, "about": p.about, "metrics": p.metrics} for p in PROTOCOLS.values()}
-        metrics = {m.name: {"title": m.title, "better": m.better, "source": m.source, "needs": states[m.name]} for m in METRICS.values()}
-        return typer.echo(json.dumps({"protocols": protocols, "metrics": metrics}, indent=1))
+        metrics = {m.name: {"title": m.title, "better": m.better, "source": m.source, "needs": needs[m.name]} for m in METRICS.values()}
+        return typer.echo(json.dumps({"protocols": protocols, "metrics": metrics, "weights": files}, indent=1))
     table([["protocol", "what it is"], *([p.name, p.about] for p in PROTOCOLS.values())], err=False)
     typer.echo()
-    table([["metric", "needs", "what it is"], *([m.name, states[m.name], m.source] for m in METRICS.values())], err=False)
+    table([["metric", "what it is", "needs"], *([m.name, m.source, ", ".join(needs[m.name])] for m in METRICS.values())], err=False)
+    typer.echo()
+    table([["weights", "state", "where to get them"], *([f["file"], f["state"], f["source"]] for f in files.values())], err=False)
+    typer.echo("\nPose networks are fetched once from the package index; --pose-model names others.")
 
 
 def compared(first: Path, second: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:

@@ -35,10 +35,13 @@ def judge(root: Path, side: str = "pred", *more: object) -> Result:
 
 def test_list_shows_protocols_metrics_and_needs() -> None:
     text = scd("--list").stdout
-    for word in ("disco-2023", "vitonhd-ladi", "psnr_legacy_uint8", "fvd_i3d400", "i3d_pretrained_400.pt not found"):
+    for word in ("disco-2023", "vitonhd-ladi", "psnr_legacy_uint8", "fvd_i3d400", "i3d_pretrained_400.pt"):
         assert word in text
     data = json.loads(scd("--list", "--json").stdout)
-    assert data["metrics"]["psnr"]["needs"] == "nothing"
+    assert data["metrics"]["psnr"]["needs"] == []
+    assert data["metrics"]["fid_vid_rn50"]["needs"] == ["resnet-50-kinetics.pth"]
+    assert data["weights"]["i3d400"]["state"] == "missing"
+    assert "github.com/Wangt-CN/DisCo" in data["weights"]["i3d400"]["source"]
     assert "fid_clean" in data["protocols"]["corrected"]["metrics"]
 
 
