@@ -174,3 +174,28 @@ def test_tryon_pictures_are_samples_of_their_own(tmp_path: Path) -> None:
     assert by_name(document)["ssim_rgb_gaussian"]["n"] == {"videos": 3, "frames": 3}
     assert not any("JPEG" in warning for warning in document["warnings"]), "PNG results against VITON-HD's JPEGs are as it should be"
     assert document["protocol"]["pictures"]
+
+
+def test_networks_from_files_to_figures(sides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LPIPS and FID-VID with random weights in the real files' layouts: values per frame, an interval, controls, checksums."""
+    pytest.importorskip("torch")
+    from tests.evaluate import network_files
+
+    monkeypatch.setenv("SCD_CACHE", str(sides / "cache"))
+    weights = sides / "weights"
+    weights.mkdir()
+    network_files.write(weights, "squeezenet1_1-b8a52dc0", "squeeze", "resnet-50-kinetics")
+    names = ("lpips_squeeze", "fid_vid_rn50")
+    options = {"metrics": ("lpips_squeeze", "fid_vid_rn50"), "weights_dir": weights, "real_floor": True, "require": True}
+    document, again = run(sides, **options), run(sides, overwrite=True, **options)
+    found = by_name(document)
+    assert again["metrics"] == document["metrics"]
+    lpips, fid = found["lpips_squeeze"], found["fid_vid_rn50"]
+    assert [len(v["metrics"]["lpips_squeeze"]) for v in document["per_frame"].values()] == [17, 18, 19]
+    means = [v["metrics"]["lpips_squeeze"] for v in document["per_video"].values()]
+    assert means == sorted(means), "the predictions are ever noisier"
+    assert fid["n"] == {"videos": 3, "clips": 3}
+    assert fid["value"] > 10 * fid["controls"]["identity"]
+    assert [w["file"] for w in fid["weights"]] == ["resnet-50-kinetics.safetensors"]
+    assert len(lpips["weights"]) == 2
+    assert all(len(w["sha256"]) == 64 for metric in found.values() for w in metric["weights"])
