@@ -21,6 +21,7 @@ SPOKEN = {  # what cannot speak for itself; a folder named here stands for all i
     "docs/mini/": "training logs of scd-mini",
     "docs/mini-quality.json": "the figures of docs/mini.md, as written by make_mini.py",
     "docs/evaluation.json": "the figures of docs/evaluate.md, as written by make_evaluation.py",
+    "docs/masks.png": "masks of garments from the worst to the best, made by make_masks.py",
     "docs/report.png": "the top of a report page",
     "docs/report-video.png": "a video on a report page",
     "docs/dance.png": "README's picture: reference, skeletons and result, made by the tool",

@@ -79,3 +79,9 @@ def write_png(path: Path, rgb: Picture, overwrite: bool) -> None:
     """Write uint8 (H, W, 3) as PNG, atomically."""
     with atomic(path, overwrite) as temporary:
         Image.fromarray(rgb).save(temporary, format="PNG")
+
+
+def write_mask(path: Path, mask: NDArray[np.bool_], overwrite: bool) -> None:
+    """Write (H, W) as 8-bit grey PNG, 255 where True, atomically."""
+    with atomic(path, overwrite) as temporary:
+        Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")

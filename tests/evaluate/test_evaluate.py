@@ -185,7 +185,6 @@ def test_networks_from_files_to_figures(sides: Path, monkeypatch: pytest.MonkeyP
     weights = sides / "weights"
     weights.mkdir()
     network_files.write(weights, "squeezenet1_1-b8a52dc0", "squeeze", "resnet-50-kinetics")
-    names = ("lpips_squeeze", "fid_vid_rn50")
     options = {"metrics": ("lpips_squeeze", "fid_vid_rn50"), "weights_dir": weights, "real_floor": True, "require": True}
     document, again = run(sides, **options), run(sides, overwrite=True, **options)
     found = by_name(document)

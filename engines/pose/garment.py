@@ -1,0 +1,252 @@
+"""Where the garment of a person lies in a picture: regions from keypoints, cut to the person, and decided by colour where skin may show.
+
+The regions alone cover bare arms and miss long coats; colours alone know no garment from another. Together: what lies in the middle of
+the torso (or thighs) is the garment's colour, the face and hands are the skin's, and every pixel of arms, neck, waist and legs goes to the
+likelier one.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.core.keypoints import DRAWN_FROM, FACE, LEFT_HAND, RIGHT_HAND
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Points = NDArray[np.float32]
+Point = NDArray[np.float64]
+Category = Literal["upper", "lower", "dress"]
+Style = Literal["shape", "box"]
+CATEGORIES: tuple[Category, ...] = ("upper", "lower", "dress")
+STYLES: tuple[Style, ...] = ("shape", "box")
+SHOULDERS, ELBOWS, WRISTS, HIPS, KNEES, ANKLES = (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)
+BINS = 16  # of each channel of Lab
+PERSON = 0.25  # of the soft mask of the person, from here on
+FEWEST = 50  # pixels that tell a colour
+SHOULDERS_WIDE = 90  # pixels at which regions were tuned
+TORSO = 1.4  # of the shoulders' width, where hips are not seen
+
+
+@dataclass(frozen=True)
+class Body:
+    """The joints that a mask is built on, in pixels, left before right; lengths in pixels; `across` and `down` are the body's own axes."""
+
+    joints: dict[tuple[int, int], Point]
+    across: Point
+    down: Point
+    width: float
+    length: float
+
+    def middle(self, pair: tuple[int, int]) -> Point:
+        out: Point = self.joints[pair].mean(0)
+        return out
+
+
+def body_of(points: Points) -> Body | None:
+    """None where the shoulders are not seen. Hips, knees and ankles that are not seen lie straight below what is."""
+    if (points[[*SHOULDERS], 2] < DRAWN_FROM).any():
+        return None
+    xy = points[:, :2].astype(np.float64)
+    for hip, shoulder in zip(HIPS, SHOULDERS, strict=True):
+        if points[hip, 2] < DRAWN_FROM:
+            xy[hip] = xy[shoulder] + TORSO * np.array([0, np.linalg.norm(np.diff(xy[[*SHOULDERS]], axis=0))])
+    joints = {pair: xy[list(pair)] for pair in (SHOULDERS, ELBOWS, WRISTS, HIPS, KNEES, ANKLES)}
+    spine = joints[HIPS].mean(0) - joints[SHOULDERS].mean(0)
+    length = float(np.linalg.norm(spine))
+    side = joints[SHOULDERS][0] - joints[SHOULDERS][1]
+    if length < 1:
+        return None
+    down = spine / length
+    for pair, above in ((KNEES, HIPS), (ANKLES, KNEES)):
+        hidden = points[list(pair), 2] < DRAWN_FROM
+        joints[pair][hidden] = joints[above][hidden] + 0.9 * length * down
+    across = side / max(float(np.linalg.norm(side)), 1e-6)
+    return Body(joints, across, down, max(float(np.linalg.norm(side)), 0.45 * length), length)
+
+
+class Canvas:
+    """Draws regions of one size, (H, W) each."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.shape = picture.shape[:2]
+
+    def polygon(self, *corners: Point) -> Mask:
+        out = np.zeros(self.shape, np.uint8)
+        cv2.fillPoly(out, [np.round(np.array(corners)).astype(np.int32)], 1)
+        return out > 0
+
+    def hull(self, points: NDArray[np.floating]) -> Mask:
+        return self.polygon(*cv2.convexHull(np.asarray(points, np.float32))[:, 0])
+
+    def strokes(self, body: Body, pairs: tuple[tuple[int, int], ...], width: float) -> Mask:
+        """Both limbs along these joints."""
+        out = np.zeros(self.shape, np.uint8)
+        for side in (0, 1):
+            line = np.round([body.joints[pair][side] for pair in pairs]).astype(np.int32)
+            cv2.polylines(out, [line], False, 1, max(1, round(width)))
+            for x, y in line.tolist():
+                cv2.circle(out, (x, y), max(1, round(width / 2)), 1, -1)
+        return out > 0
+
+    def seen_hull(self, points: Points) -> Mask:
+        """The hull of the points that are seen; nothing below three."""
+        seen = points[points[:, 2] >= DRAWN_FROM, :2]
+        return self.hull(seen) if len(seen) >= 3 else np.zeros(self.shape, bool)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where garments may be, (H, W) each: `torso` for sure; `chest` and `thighs` show their colours; `face` and `hands` show skin."""
+
+    torso: Mask
+    chest: Mask
+    neck: Mask
+    arms: Mask
+    hem: Mask
+    legs: Mask
+    thighs: Mask
+    face: Mask
+    hands: Mask
+
+
+def regions(picture: Picture, points: Points, body: Body) -> Regions:
+    """All in shares of the shoulders' width and the torso's length."""
+    draw, w, length = Canvas(picture), body.width, body.length
+    across, down = body.across, body.down
+    left, right = body.joints[SHOULDERS]
+    top, hip = body.middle(SHOULDERS), body.middle(HIPS)
+    half = max(float(np.linalg.norm(np.diff(body.joints[HIPS], axis=0))) / 2, 0.3 * w)
+    wide = half + 0.22 * w
+    hips = (hip - across * wide, hip + across * wide)
+    torso = draw.polygon(
+        left + 0.13 * w * across - 0.08 * w * down, top - 0.1 * w * down, right - 0.13 * w * across - 0.08 * w * down, *hips
+    )
+    inner = (top + 0.6 * (left - top) + 0.15 * length * down, top + 0.6 * (right - top) + 0.15 * length * down)
+    chest = draw.polygon(*inner, hip - 0.5 * half * across - 0.15 * length * down, hip + 0.5 * half * across - 0.15 * length * down)
+    collar = (top - 0.3 * w * down + 0.2 * w * across, top - 0.3 * w * down - 0.2 * w * across)
+    neck = draw.polygon(left - 0.15 * w * down, *collar, right - 0.15 * w * down)
+    above, below = -0.08 * length * down, 0.45 * length * down
+    flare = 0.1 * w * across
+    hem = draw.polygon(hips[0] + above, hips[1] + above, hips[1] + flare + below, hips[0] - flare + below)
+    skirt = draw.hull(np.concatenate([[*hips], *(body.joints[p] + 0.2 * w * s * across for p in (KNEES, ANKLES) for s in (-1, 1))]))
+    hips_to_knees = body.joints[KNEES] - body.joints[HIPS]
+    upper_legs = {HIPS: body.joints[HIPS] + 0.25 * hips_to_knees, KNEES: body.joints[HIPS] + 0.55 * hips_to_knees}
+    knees = Body(upper_legs, across, down, w, length)
+    return Regions(
+        torso=torso, chest=chest, neck=neck, arms=draw.strokes(body, (SHOULDERS, ELBOWS, WRISTS), 0.6 * w), hem=hem,
+        legs=skirt | draw.strokes(body, (HIPS, KNEES, ANKLES), 0.55 * w), thighs=draw.strokes(knees, (HIPS, KNEES), 0.15 * w),
+        face=draw.seen_hull(points[FACE]), hands=draw.seen_hull(points[LEFT_HAND]) | draw.seen_hull(points[RIGHT_HAND]),
+    )  # fmt: skip
+
+
+class Colours:
+    """How likely each colour of a picture is in some of its places."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.bins = (cv2.cvtColor(picture, cv2.COLOR_RGB2LAB) // (256 // BINS)).astype(np.intp)
+
+    def likelihood(self, place: Mask) -> NDArray[np.float32] | None:
+        """(H, W) log of the share of each pixel's colour in `place`; None where too few pixels tell."""
+        seen = self.bins[place]
+        if len(seen) < FEWEST:
+            return None
+        counts = np.zeros((BINS,) * 3, np.float32)
+        np.add.at(counts, tuple(seen.T), 1)
+        smooth = smoothed(counts) + 1e-4
+        log = np.log(smooth / smooth.sum())
+        out: NDArray[np.float32] = log[tuple(np.moveaxis(self.bins, 2, 0))]
+        return out
+
+    def likelier(self, one: Mask, other: Mask, least: float) -> Mask | None:
+        """Where the colours of `one` are likelier than those of `other` by `least` (log), over small neighbourhoods."""
+        a, b = self.likelihood(one), self.likelihood(other)
+        return None if a is None or b is None else cv2.GaussianBlur(a - b, (0, 0), 2) > least
+
+
+def smoothed(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A histogram (B, B, B) with each bin spread over its neighbours: lightness wider than colour, since folds change it."""
+    out = counts
+    for axis, sigma in enumerate((1.2, 0.8, 0.8)):
+        flat = np.moveaxis(out, axis, 0).reshape(BINS, -1)
+        blurred = cv2.GaussianBlur(flat, (1, 7), 0, sigmaY=sigma, borderType=cv2.BORDER_CONSTANT).reshape(BINS, BINS, BINS)
+        out = np.ascontiguousarray(np.moveaxis(blurred, 0, axis))
+    return out
+
+
+def shape_mask(picture: Picture, found: Regions, person: Mask, category: Category) -> Mask:
+    """The garment's own shape, before it is cleaned and grown."""
+    colours, nothing = Colours(picture), np.zeros(person.shape, bool)
+    skin = (found.face | found.hands) & person
+    core = (found.thighs if category == "lower" else found.chest) & person
+    cloth = colours.likelier(core, skin, -1.0)
+    cloth = ~nothing if cloth is None else cloth
+    if category == "lower":
+        other = colours.likelier(core, found.chest & person, 0.0)
+        waist = found.hem if other is None else found.hem & other
+        return waist | (found.legs & cloth & ~found.torso)
+    kept = found.torso | ((found.arms | found.neck) & cloth)
+    if category == "dress":
+        return kept | found.hem & cloth | (found.legs & cloth)
+    trousers = colours.likelier(found.thighs & person, core, 1.0)
+    own = colours.likelier(core, found.thighs & person, 1.0)
+    if trousers is None or own is None:
+        return kept
+    return (kept & ~(found.hem & trousers)) | (found.hem & own)
+
+
+def cleaned(mask: Mask) -> Mask:
+    """Without specks, and with small holes closed."""
+    opened = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8)) > 0, np.bool_)
+
+
+def grown(mask: Mask, pixels: int) -> Mask:
+    """Wider by so many pixels all around."""
+    if pixels < 1:
+        return mask
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
+    return np.asarray(cv2.dilate(mask.view(np.uint8), disc) > 0, np.bool_)
+
+
+def garment_mask(
+    picture: Picture, points: Points, person: NDArray[np.float32], category: Category, style: Style = "shape", grow: int = 0
+) -> Mask | None:
+    """Where the garment lies, (H, W): True is to be repainted. None where the shoulders are not seen.
+
+    `picture` uint8 (H, W, 3) RGB; `points` (133, 3) in its pixels; `person` (H, W), 0 background .. 1 person; `grow` in pixels. The face
+    and hands are kept. "shape" follows the garment; "box" is the rectangle around it and the limbs it may cover, so that another
+    cut finds room.
+    """
+    body = body_of(points)
+    if body is None:
+        return None
+    scale = min(1.0, SHOULDERS_WIDE / body.width)  # colours and edges are judged at one size, however large the picture
+    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else picture
+    smaller = points * np.array([scale, scale, 1], np.float32)
+    shrunk = body_of(smaller)
+    if shrunk is None:
+        return None
+    mask = at_size(small, smaller, shrunk, cv2.resize(person, size) > PERSON, category, style)
+    large = cv2.resize(mask.astype(np.float32), (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR) > 0.5
+    kept = Canvas(picture)
+    free = ~kept.seen_hull(points[FACE]) & ~kept.seen_hull(points[LEFT_HAND]) & ~kept.seen_hull(points[RIGHT_HAND])
+    return grown(np.asarray(large, np.bool_), grow) & free
+
+
+def at_size(picture: Picture, points: Points, body: Body, someone: Mask, category: Category, style: Style) -> Mask:
+    """`garment_mask` of a picture that is small enough."""
+    found = regions(picture, points, body)
+    if style == "box":
+        limbs = found.legs | found.hem if category == "lower" else found.torso | found.arms | found.hem
+        limbs = limbs | found.legs if category == "dress" else limbs
+        rows, columns = np.flatnonzero((limbs & someone).any(1)), np.flatnonzero((limbs & someone).any(0))
+        mask = np.zeros(someone.shape, bool)
+        if len(rows):
+            mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    else:
+        mask = cleaned(shape_mask(picture, found, someone, category) & someone)
+    return mask
