@@ -32,7 +32,6 @@ class MaskRequest:
     style: Style = STYLES[0]
     grow: int = 0
     keypoints: Path | None = None
-    pose_models: tuple[Path, Path] | None = None
     overwrite: bool = False
 
 
@@ -40,9 +39,11 @@ def pose_of(request: MaskRequest, picture: NDArray[np.uint8], report: Report) ->
     """(133, 3) in the picture's pixels. ScdError where nobody is found."""
     if request.keypoints is not None:
         track = load_track(request.keypoints)
+        if 0 in track.points.shape:
+            raise ScdError(f"the keypoint file {request.keypoints} holds nobody", "use another, or leave --keypoints out")
         scale = np.array([picture.shape[1], picture.shape[0]]) / track.size
         return np.asarray(track.points[0, 0] * np.array([*scale, 1]), np.float32)
-    seen = picture_pose(picture, open_detector(request.pose_models, report))
+    seen = picture_pose(picture, open_detector(None, report))
     if seen is None:
         raise ScdError(f"nobody is found in the picture {request.person}", "name keypoints with --keypoints, or a mask with --mask")
     return np.asarray(seen[0], np.float32)

@@ -46,7 +46,8 @@ class Body:
 
 
 def body_of(points: Points) -> Body | None:
-    """None where the shoulders are not seen. Hips, knees and ankles that are not seen lie straight below what is."""
+    """None where the shoulders are not seen. Hips, knees and ankles that are not seen lie straight below what is;
+    arms end where they are seen no more."""
     if (points[[*SHOULDERS], 2] < DRAWN_FROM).any():
         return None
     xy = points[:, :2].astype(np.float64)
@@ -60,9 +61,9 @@ def body_of(points: Points) -> Body | None:
     if length < 1:
         return None
     down = spine / length
-    for pair, above in ((KNEES, HIPS), (ANKLES, KNEES)):
+    for pair, above, share in ((KNEES, HIPS, 0.9), (ANKLES, KNEES, 0.9), (ELBOWS, SHOULDERS, 0.0), (WRISTS, ELBOWS, 0.0)):
         hidden = points[list(pair), 2] < DRAWN_FROM
-        joints[pair][hidden] = joints[above][hidden] + 0.9 * length * down
+        joints[pair][hidden] = joints[above][hidden] + share * length * down
     across = side / max(float(np.linalg.norm(side)), 1e-6)
     return Body(joints, across, down, max(float(np.linalg.norm(side)), 0.45 * length), length)
 

@@ -127,6 +127,15 @@ def test_hidden_hips_are_guessed_and_hidden_shoulders_are_not() -> None:
     assert garment_mask(picture, points, person, "upper") is None
 
 
+def test_arms_that_are_not_seen_are_not_guessed() -> None:
+    picture, points, truth, person = figure(False)
+    points[7:11] = 0  # as keypoint files have what is missing
+    mask = garment_mask(picture, points, person, "upper")
+    assert mask is not None
+    assert hits(mask, truth["upper"])[0] > 0.9
+    assert not mask[:90].any()
+
+
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_nobody_there_gives_nothing(category: Category) -> None:
     picture, points, _, person = figure(True)
