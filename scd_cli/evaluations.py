@@ -35,6 +35,24 @@ def interval(pair: Sequence[float] | None) -> str:
     return "-" if pair is None else f"[{number(pair[0])}, {number(pair[1])}]"
 
 
+def judged(pred: Path | None, gt: Path | None, out: Path | None, options: Mapping[str, Any], as_json: bool) -> None:
+    """Evaluate, with the options of an EvaluateRequest, and say what came of it. UsageError without one of the three places."""
+    from engines.core.errors import UsageError
+    from scd_cli.console import Console, result
+
+    if pred is None or gt is None or out is None:
+        raise UsageError(
+            "scd evaluate needs results, the truth and a folder to write", "give --pred, --gt and --out, or --compare or --list"
+        )
+    from engines.evaluate.evaluate import evaluate
+    from engines.evaluate.request import EvaluateRequest
+
+    document = evaluate(EvaluateRequest(pred=pred, gt=gt, out=out, command=typed(), **options), Console())
+    if not as_json:
+        show(document)
+    result(document, as_json, out / "report.html")
+
+
 def show(document: Mapping[str, Any]) -> None:
     """The headline table on stderr."""
     typer.echo(document["protocol"]["text"], err=True)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date
 from fractions import Fraction
@@ -14,7 +14,6 @@ from typing import Any
 
 from engines.core.cores import usable_cores
 from engines.core.report import Report
-from engines.evaluate.features import Picture
 from engines.evaluate.figures import Results, measured
 from engines.evaluate.inputs import Inputs, gather, poses_of, reference_of
 from engines.evaluate.metrics import METRICS
@@ -81,14 +80,9 @@ def described(found: Inputs, results: Results, request: EvaluateRequest, seconds
 def panels_of(found: Inputs, pair: Pair) -> Panels:
     """What the report can show of one video, read when it is asked for."""
     g = found.protocol.geometry
-
-    def shown_poses() -> Iterator[Picture]:
-        return poses_of(found, pair) or iter(())
-
-    poses = shown_poses if pair.id in found.poses or pair.id in found.keypoints else None
     return Panels(
         pair.id, pair.truth.fps or pair.pred.fps or PLAYED_AT, reference_of(found, pair.id), partial(pair.pred_frames, g),
-        partial(pair.truth_frames, g), poses,
+        partial(pair.truth_frames, g), poses_of(found, pair),
     )  # fmt: skip
 
 

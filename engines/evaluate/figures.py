@@ -23,7 +23,7 @@ from engines.evaluate.streams import Job, plain_values, values
 from engines.evaluate.weights import WeightsMissing
 
 CONTROL_VIDEOS, CONTROL_FRAMES = 12, 3
-PLAIN = ("pixel", "transition", "masked")
+PLAIN, LEARNED = ("pixel", "transition", "masked"), ("distance", "pictures", "clips")
 NOBODY = "no frame of the truth shows somebody whose torso or joints can be found"
 
 
@@ -33,6 +33,13 @@ class Results:
 
     figures: list[Figure] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+
+    def attempt(self, metrics: Sequence[Metric], work: Callable[[], list[Figure]]) -> None:
+        """Take the figures that `work` gives, or what keeps the metrics from being computed as the reason."""
+        try:
+            self.figures.extend(work())
+        except (WeightsMissing, MissingExtra) as error:
+            self.skipped.update({m.name: str(error.message) for m in metrics})
 
 
 def asked(request: EvaluateRequest, protocol: Protocol, found: Inputs) -> tuple[Metric, ...]:
@@ -96,34 +103,21 @@ def identities(found: Inputs, names: Sequence[str]) -> dict[str, float]:
     return {name: float(np.mean(row)) for name, row in rows.items() if row}
 
 
-@dataclass
-class Refusals:
-    """Turns what keeps a metric from being computed into a reason, and nothing else."""
-
-    out: Results
-
-    def attempt(self, metrics: Sequence[Metric], work: Callable[[], list[Figure]]) -> None:
-        try:
-            self.out.figures.extend(work())
-        except (WeightsMissing, MissingExtra) as error:
-            self.out.skipped.update({m.name: str(error.message) for m in metrics})
-
-
 def check_weights(metrics: Sequence[Metric], folder: Path | None) -> None:
     """ScdError for a file under a right name that is another, before any work is done."""
     from engines.evaluate.networks.extractors import open_extractor
 
     for metric in metrics:
-        if metric.family in ("distance", "pictures", "clips"):
+        if metric.family in LEARNED:
             with suppress(WeightsMissing, MissingExtra):
                 open_extractor(metric.name, folder)
 
 
-def learned_results(found: Inputs, request: EvaluateRequest, metrics: Sequence[Metric], report: Report, refusals: Refusals) -> None:
+def learned_results(found: Inputs, request: EvaluateRequest, metrics: Sequence[Metric], report: Report, out: Results) -> None:
     shared = Learned(found.pairs, found.protocol, request.weights_dir, report, request.real_floor)
     for metric in metrics:
-        if metric.family in ("distance", "pictures", "clips"):
-            refusals.attempt([metric], partial(one_learned, shared, metric, refusals.out))
+        if metric.family in LEARNED:
+            out.attempt([metric], partial(one_learned, shared, metric, out))
 
 
 def one_learned(shared: Learned, metric: Metric, out: Results) -> list[Figure]:
@@ -139,11 +133,11 @@ def one_learned(shared: Learned, metric: Metric, out: Results) -> list[Figure]:
         figure = shared.set_figure(metric, network)
     if figure is None:
         return []
-    figure.weights = [{"file": w.path.name, "sha256": w.sha256} for w in network.weights]
+    figure.weights = [w.entry() for w in network.weights]
     return [figure]
 
 
-def people_results(found: Inputs, request: EvaluateRequest, metrics: Sequence[Metric], report: Report, refusals: Refusals) -> None:
+def people_results(found: Inputs, request: EvaluateRequest, metrics: Sequence[Metric], report: Report, out: Results) -> None:
     pairs, geometry, folder = found.pairs, found.protocol.geometry, request.weights_dir
     jobs: list[tuple[list[Metric], Callable[[], people.Judged]]] = []
     wanted = {family: [m for m in metrics if m.family == family] for family in ("pose", "face", "subject")}
@@ -157,10 +151,10 @@ def people_results(found: Inputs, request: EvaluateRequest, metrics: Sequence[Me
     for own, work in jobs:
         needs = [m for m in own if m.family == "face" or m.name.endswith("_reference")]
         if needs and not found.references:
-            refusals.out.skipped.update({m.name: "no reference pictures are known, name them with --reference" for m in needs})
+            out.skipped.update({m.name: "no reference pictures are known, name them with --reference" for m in needs})
             own = [m for m in own if m not in needs]
         if own:
-            refusals.attempt(own, partial(judged_figures, own, work, found.protocol, refusals.out))
+            out.attempt(own, partial(judged_figures, own, work, found.protocol, out))
 
 
 def judged_figures(metrics: Sequence[Metric], work: Callable[[], people.Judged], protocol: Protocol, out: Results) -> list[Figure]:
@@ -177,11 +171,10 @@ def judged_figures(metrics: Sequence[Metric], work: Callable[[], people.Judged],
 def measured(found: Inputs, request: EvaluateRequest, report: Report) -> Results:
     """All figures, in the order of the metrics asked for."""
     metrics, out = asked(request, found.protocol, found), Results()
-    refusals = Refusals(out)
     check_weights(metrics, request.weights_dir)
     plain_results(found, metrics, report, out)
-    learned_results(found, request, metrics, report, refusals)
-    people_results(found, request, metrics, report, refusals)
+    learned_results(found, request, metrics, report, out)
+    people_results(found, request, metrics, report, out)
     order = [m.name for m in metrics]
     out.figures.sort(key=lambda figure: order.index(figure.metric.name))
     out.skipped = {name: out.skipped[name] for name in order if name in out.skipped}

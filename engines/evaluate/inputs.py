@@ -1,6 +1,6 @@
 """Everything an evaluation reads: the pairs to judge, and beside them references, poses, masks and keypoints by video."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from engines.core.errors import ScdError, UsageError
-from engines.core.keypoints import PoseTrack
 from engines.evaluate.features import Picture
 from engines.evaluate.frames import Geometry
 from engines.evaluate.layouts import find_videos
@@ -94,16 +93,21 @@ def masks_of(found: Inputs, video: str) -> Iterator[Picture] | None:
     return found.masks[video].pred_frames(found.protocol.geometry) if video in found.masks else None
 
 
-def poses_of(found: Inputs, video: Pair) -> Iterator[Picture] | None:
-    """Pictures of the poses asked for: those given, or keypoints drawn at the truth's own size; None where none are known."""
+def poses_of(found: Inputs, video: Pair) -> Callable[[], Iterator[Picture]] | None:
+    """What gives the pictures of the poses asked for: those given, or keypoints drawn at their own size; None where none are known."""
     if video.id in found.poses:
-        return found.poses[video.id].pred_frames(found.protocol.geometry)
-    return drawn(load_track(found.keypoints[video.id]), video.numbers) if video.id in found.keypoints else None
+        return partial(found.poses[video.id].pred_frames, found.protocol.geometry)
+    return partial(drawn, found.keypoints[video.id], video.numbers) if video.id in found.keypoints else None
 
 
-def drawn(track: PoseTrack, numbers: Sequence[int]) -> Iterator[Picture]:
-    places = range(len(track.points)) if len(track.points) == len(numbers) else numbers
-    for place in places:
+def places_of(count: int, numbers: Sequence[int]) -> Sequence[int]:
+    """Where in a keypoint file of so many frames those of a video are: one after the other if it has as many, else at their numbers."""
+    return range(count) if count == len(numbers) else numbers
+
+
+def drawn(path: Path, numbers: Sequence[int]) -> Iterator[Picture]:
+    track = load_track(path)
+    for place in places_of(len(track.points), numbers):
         if place < len(track.points):
             yield np.asarray(draw_pose(track.points[place], track.size, track.size, DrawStyle()), np.uint8)
 

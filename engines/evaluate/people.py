@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from engines.core.errors import ScdError
 from engines.core.report import Report
 from engines.evaluate.features import Picture
-from engines.evaluate.frames import Geometry, settle
+from engines.evaluate.frames import Geometry, settle, size_of
+from engines.evaluate.inputs import places_of
 from engines.evaluate.pairs import Pair
 from engines.evaluate.results import PerFrame
 from engines.media.images import read_image
@@ -19,7 +21,7 @@ Row = dict[str, list[float | None]]
 
 @dataclass
 class Judged:
-    """Values per frame by metric and video, the weights they rest on, and what a reader must know; `skipped` by metric: why not."""
+    """Values per frame by metric and video, the weights they rest on, and what a reader must know."""
 
     values: dict[str, PerFrame] = field(default_factory=dict)
     weights: list[dict[str, str]] = field(default_factory=list)
@@ -57,12 +59,12 @@ def poses(
 
     def judge(pair: Pair, frames: Iterator[Picture]) -> Row:
         nonlocal detected
-        first = next(pair.truth_frames(geometry))
-        size = (first.shape[1], first.shape[0])
+        first = next(frames)
+        size, frames = size_of(first), chain([first], frames)
         if pair.id in keypoints:
             track = load_track(keypoints[pair.id])
             known = placed(track, size, geometry.crop)
-            places = range(len(known)) if len(known) == len(pair.numbers) else pair.numbers
+            places = places_of(len(known), pair.numbers)
             if max(places) >= len(known):
                 raise ScdError(f"{keypoints[pair.id]} has {len(known)} frames and {pair.truth.id} needs frame {max(places)}")
             return PoseJudge(detector, size).video(frames, known[list(places)])
@@ -97,7 +99,7 @@ def faces(pairs: Sequence[Pair], geometry: Geometry, report: Report, folder: Pat
             return {}
 
     out = run(pairs, geometry, report, "faces", row)
-    out.weights = [{"file": w.path.name, "sha256": w.sha256} for w in judge.weights]
+    out.weights = [w.entry() for w in judge.weights]
     if faceless:
         out.notes.append(f"{len(faceless)} videos are left out: their reference shows no face, as {faceless[0]}")
     return out
@@ -113,5 +115,5 @@ def subjects(
     pictures = references_of(pairs, references, geometry) if references else {}
     out = run(pairs, geometry, report, f"likeness ({kind})", lambda pair, frames: judge.video(pictures.get(pair.id), frames))
     if judge.weights is not None:
-        out.weights = [{"file": judge.weights.path.name, "sha256": judge.weights.sha256}]
+        out.weights = [judge.weights.entry()]
     return out

@@ -5,11 +5,13 @@ detectors do not compare: say its name beside them.
 """
 
 from collections.abc import Iterable
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.core.keypoints import BODY, BODY_NAMES, DRAWN_FROM, PoseTrack
+from engines.evaluate.frames import Crop, cropped
 from engines.pose.detector import Detector, Picture, Points
 from engines.pose.persons import size_of
 
@@ -20,7 +22,6 @@ SIGMAS = np.array(
 FILLED = 0.53  # of a person's box that the person covers: the factor of xtcocotools, MMPose and Ultralytics where there is no mask
 # left shoulder to right hip; the other one stands in where that is hidden
 TORSOS = tuple((BODY_NAMES.index(a), BODY_NAMES.index(b)) for a, b in (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")))
-CROPS = ("none", "centre-square")
 
 
 def body(person: Points) -> NDArray[np.float64]:
@@ -119,19 +120,16 @@ def oks(pred: Points, truth: Points, area: float | None = None) -> float | None:
     return 0.0 if found is None else similarity(found, true, area)
 
 
-def placed(track: PoseTrack, size: tuple[int, int], crop: str = "none") -> Points:
+def placed(track: PoseTrack, size: tuple[int, int], crop: Crop = "none") -> Points:
     """A keypoint file's points (F, P, 133, 3) in pixels of the protocol's frames of `size` (width, height).
 
     `crop` is the protocol's: "centre-square" cuts the largest square out of the middle before the resize. ValueError for another.
     """
-    if crop not in CROPS:
-        raise ValueError(f"crop must be one of {', '.join(CROPS)}, not {crop}")
-    width, height = track.size
-    side = min(width, height)
-    left, top = ((width - side) // 2, (height - side) // 2) if crop == "centre-square" else (0, 0)
-    scale = np.array(size) / ((side, side) if crop == "centre-square" else (width, height))
+    if crop not in get_args(Crop):
+        raise ValueError(f"crop must be one of {', '.join(get_args(Crop))}, not {crop}")
+    inner = np.array(cropped(track.size, crop))
     out = track.points.copy()
-    out[..., :2] = (out[..., :2] - (left, top)) * scale
+    out[..., :2] = (out[..., :2] - (np.array(track.size) - inner) // 2) * (np.array(size) / inner)
     return out
 
 

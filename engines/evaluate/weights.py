@@ -28,6 +28,10 @@ class Weights:
     path: Path
     sha256: str
 
+    def entry(self) -> dict[str, str]:
+        """As metrics.json has it."""
+        return {"file": self.path.name, "sha256": self.sha256}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

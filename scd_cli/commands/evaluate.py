@@ -119,32 +119,13 @@ def evaluate(
       scd evaluate --compare ours/metrics.json theirs/metrics.json
       scd evaluate --list
     """
-    from engines.core.errors import UsageError
-    from scd_cli.console import Console, result
+    from scd_cli.evaluations import compared, judged, listed
 
     if list_all:
-        from scd_cli.evaluations import listed
-
         return listed(weights_dir, as_json)
     if compare is not None:
-        from scd_cli.evaluations import compared
-
         return compared(*compare, out, overwrite, as_json)
-    if pred is None or gt is None or out is None:
-        raise UsageError(
-            "scd evaluate needs results, the truth and a folder to write", "give --pred, --gt and --out, or --compare or --list"
-        )
-    from engines.evaluate.evaluate import evaluate as judge
-    from engines.evaluate.request import EvaluateRequest
-    from scd_cli.evaluations import show, typed
-
     options = given(protocol=protocol, metrics=metrics, media=media, pose_models=pose_model, resize=resize and str(resize))
-    paths = given(reference=reference, poses=poses, masks=masks, split=split, weights_dir=weights_dir)
-    request = EvaluateRequest(
-        pred=pred, gt=gt, out=out, overwrite=overwrite, require=require, real_floor=real_floor, renumber=renumber, command=typed(),
-        **options, **paths,
-    )  # fmt: skip
-    document = judge(request, Console())
-    if not as_json:
-        show(document)
-    result(document, as_json, out / "report.html")
+    options |= given(reference=reference, poses=poses, masks=masks, split=split, weights_dir=weights_dir)
+    flags = {"overwrite": overwrite, "require": require, "real_floor": real_floor, "renumber": renumber}
+    judged(pred, gt, out, options | flags, as_json)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.errors import ScdError
+from engines.evaluate.frames import resize
 from engines.evaluate.networks.loading import load_state, loaded, scaled
-from engines.evaluate.networks.pixels import bilinear
 
 Trunk = Literal["vgg", "alex", "squeeze"]
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # the trunks' mean and deviation, moved to a range of -1..1
@@ -126,7 +126,7 @@ def prepared(pictures: NDArray[np.uint8], normalized: bool, shrink: int | None, 
     `normalized`: -1..1, which the network is made for, else 0..1 as DisCo's script leaves it. `shrink`: the pictures are first squashed
     to this side, in uint8, by Pillow's antialiased bilinear, as HR-VITON's script does with 128.
     """
-    small = pictures if shrink is None else np.stack([bilinear(picture, shrink) for picture in pictures])
+    small = pictures if shrink is None else np.stack([resize(picture, (shrink, shrink), "pillow-bilinear") for picture in pictures])
     x = scaled(small, where)
     return 2 * x - 1 if normalized else x
 

@@ -14,8 +14,3 @@ def bicubic(picture: Picture, side: int) -> NDArray[np.float32]:
     """
     planes = [Image.fromarray(picture[..., c].astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC) for c in range(3)]
     return np.stack([np.asarray(plane, np.float32) for plane in planes], -1)
-
-
-def bilinear(picture: Picture, side: int) -> Picture:
-    """uint8 (H, W, 3) -> uint8 (side, side, 3) by Pillow's antialiased bilinear, as torchvision's Resize((side, side)) of a picture."""
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
