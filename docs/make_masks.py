@@ -13,13 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engines.core.garments import CATEGORIES
 from engines.core.manifest import Clip, read_manifest
 from engines.core.report import NullReport
 from engines.media.images import read_image, write_png
 from engines.media.sheets import contact_sheet
 from engines.pose.blazepose import BlazePose
 from engines.pose.filmed import picture_pose
-from engines.pose.garment import CATEGORIES, garment_mask
+from engines.pose.garment import garment_mask
 from engines.pose.networks import networks
 from engines.pose.segment import Segmenter
 

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.core.errors import ScdError
+from engines.core.garments import MASK_STYLES, Category, MaskStyle
 from engines.core.report import Report
 from engines.media.images import read_image, write_mask
 from engines.media.output import check_output
 from engines.pose.detectors import open_detector
 from engines.pose.files import load_track
 from engines.pose.filmed import picture_pose
-from engines.pose.garment import STYLES, Category, Mask, Style, garment_mask
+from engines.pose.garment import Mask, garment_mask
 from engines.pose.networks import networks
 from engines.pose.segment import Segmenter
 
@@ -29,7 +30,7 @@ class MaskRequest:
     person: Path
     out: Path
     category: Category
-    style: Style = STYLES[0]
+    style: MaskStyle = MASK_STYLES[0]
     grow: int = 0
     keypoints: Path | None = None
     overwrite: bool = False

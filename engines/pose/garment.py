@@ -6,22 +6,18 @@ likelier one.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.core.garments import Category, MaskStyle
 from engines.core.keypoints import DRAWN_FROM, FACE, LEFT_HAND, RIGHT_HAND
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float32]
 Point = NDArray[np.float64]
-Category = Literal["upper", "lower", "dress"]
-Style = Literal["shape", "box"]
-CATEGORIES: tuple[Category, ...] = ("upper", "lower", "dress")
-STYLES: tuple[Style, ...] = ("shape", "box")
 SHOULDERS, ELBOWS, WRISTS, HIPS, KNEES, ANKLES = (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)
 BINS = 16  # of each channel of Lab
 PERSON = 0.25  # of the soft mask of the person, from here on
@@ -106,6 +102,7 @@ class Regions:
     chest: Mask
     neck: Mask
     arms: Mask
+    waist: Mask
     hem: Mask
     legs: Mask
     thighs: Mask
@@ -132,12 +129,15 @@ def regions(picture: Picture, points: Points, body: Body) -> Regions:
     above, below = -0.08 * length * down, 0.45 * length * down
     flare = 0.1 * w * across
     hem = draw.polygon(hips[0] + above, hips[1] + above, hips[1] + flare + below, hips[0] - flare + below)
+    over = 0.22 * length * down
+    waist = draw.polygon(hips[0] + 2 * above, hips[1] + 2 * above, hips[1] + over, hips[0] + over)
     skirt = draw.hull(np.concatenate([[*hips], *(body.joints[p] + 0.2 * w * s * across for p in (KNEES, ANKLES) for s in (-1, 1))]))
     hips_to_knees = body.joints[KNEES] - body.joints[HIPS]
     upper_legs = {HIPS: body.joints[HIPS] + 0.25 * hips_to_knees, KNEES: body.joints[HIPS] + 0.55 * hips_to_knees}
     knees = Body(upper_legs, across, down, w, length)
     return Regions(
-        torso=torso, chest=chest, neck=neck, arms=draw.strokes(body, (SHOULDERS, ELBOWS, WRISTS), 0.6 * w), hem=hem,
+        torso=torso, chest=chest, neck=neck, arms=draw.strokes(body, (SHOULDERS, ELBOWS, WRISTS), 0.6 * w),
+        waist=waist, hem=hem,
         legs=skirt | draw.strokes(body, (HIPS, KNEES, ANKLES), 0.55 * w), thighs=draw.strokes(knees, (HIPS, KNEES), 0.15 * w),
         face=draw.seen_hull(points[FACE]), hands=draw.seen_hull(points[LEFT_HAND]) | draw.seen_hull(points[RIGHT_HAND]),
     )  # fmt: skip
@@ -198,6 +198,12 @@ def shape_mask(picture: Picture, found: Regions, person: Mask, category: Categor
     return (kept & ~(found.hem & trousers)) | (found.hem & own)
 
 
+def with_limbs(found: Regions, worn: Mask, someone: Mask, category: Category) -> Mask:
+    """The garment that is worn, and what another cut may cover: arms, neck and waist, or waist, legs and the room between them."""
+    above, below = (found.torso | found.arms | found.neck | found.waist) & someone, found.legs | (found.waist & someone)
+    return worn | {"upper": above, "lower": below, "dress": above | below}[category]
+
+
 def cleaned(mask: Mask) -> Mask:
     """Without specks, and with small holes closed."""
     opened = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -213,7 +219,7 @@ def grown(mask: Mask, pixels: int) -> Mask:
 
 
 def garment_mask(
-    picture: Picture, points: Points, person: NDArray[np.float32], category: Category, style: Style = "shape", grow: int = 0
+    picture: Picture, points: Points, person: NDArray[np.float32], category: Category, style: MaskStyle = "shape", grow: int = 0
 ) -> Mask | None:
     """Where the garment lies, (H, W): True is to be repainted. None where the shoulders are not seen.
 
@@ -238,7 +244,7 @@ def garment_mask(
     return grown(np.asarray(large, np.bool_), grow) & free
 
 
-def at_size(picture: Picture, points: Points, body: Body, someone: Mask, category: Category, style: Style) -> Mask:
+def at_size(picture: Picture, points: Points, body: Body, someone: Mask, category: Category, style: MaskStyle) -> Mask:
     """`garment_mask` of a picture that is small enough."""
     found = regions(picture, points, body)
     if style == "box":

@@ -183,9 +183,14 @@ def face_weights(rng: np.random.Generator, count: int, strength: float) -> dict[
     return out
 
 
+def random_sex(rng: np.random.Generator) -> bool:
+    """Whether a person is female: the first draw of an identity."""
+    return bool(rng.random() < 0.5)
+
+
 def random_shape(rng: np.random.Generator) -> Shape:
     """An adult body and face at rest."""
-    base, female = base_body(), bool(rng.random() < 0.5)
+    base, female = base_body(), random_sex(rng)
     ethnicity = dict(zip(("african", "asian", "caucasian"), rng.dirichlet([0.6] * 3).tolist(), strict=True))
     sliders = {
         "age": float(rng.uniform(0, 0.45)), "muscle": float(rng.uniform(0.35, 0.75)), "weight": float(rng.uniform(0.3, 0.7)),

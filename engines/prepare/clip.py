@@ -135,11 +135,13 @@ def scored(keypoints: Floats, depth: Floats) -> Floats:
 
 
 class Clip:
-    """A clip ready to be drawn, frame by frame."""
+    """A clip ready to be drawn, frame by frame. `change` (another clip's spec, upper, lower or dress): the person wears that garment of
+    the other clip's person; body, motion, camera, light and background stay."""
 
-    def __init__(self, spec: ClipSpec) -> None:
+    def __init__(self, spec: ClipSpec, change: tuple[ClipSpec, str] | None = None) -> None:
         self.spec = spec
-        self.person = random_person(spec.part("identity"), spec.part("clothes"))
+        other = None if change is None else (change[0].part("clothes"), change[1])
+        self.person = random_person(spec.part("identity"), spec.part("clothes"), other)
         self.motion, track, hands = random_motion(spec)
         self.posed = pose_frames(self.person, track, hands)
         rng = np.random.default_rng(spec.part("camera"))
@@ -178,9 +180,10 @@ class Clip:
     def garment_pictures(self) -> dict[str, NDArray[np.uint8]]:
         """Each garment alone, seen from the front at rest, on white."""
         names = sorted({p.name for p in self.person.parts} & {"upper", "lower", "dress", "shoes"})
-        return {name: self.garment_picture(name) for name in names}
+        return {name: self.garment(name)[0] for name in names}
 
-    def garment_picture(self, name: str) -> NDArray[np.uint8]:
+    def garment(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """The picture (H, W, 3) of one garment, and where in it the garment is, (H, W)."""
         shape, (width, height) = self.person.shape, self.spec.size
         still = np.tile(np.concatenate([np.eye(3).ravel(), np.zeros(3)]).astype(np.float32), (len(self.person.base.names), 1))
         scene = self.person.scene(shape.vertices.astype(np.float32), still, only=name)
@@ -196,7 +199,8 @@ class Clip:
         picture: NDArray[np.uint8] = (
             np.clip(cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA) * 255, 0, 255).round().astype(np.uint8)
         )
-        return picture
+        share = cv2.resize((labels > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        return picture, share > 0.5
 
     def facts(self) -> dict[str, Any]:
         """What goes into the clip's metadata."""

