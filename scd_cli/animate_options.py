@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from scd_cli.values import parse_fps, parse_frames, parse_list, parse_pose_model, parse_seconds, parse_size
+from scd_cli.values import parse_fps, parse_frames, parse_pose_model, parse_seconds, parse_size
 
 
 class DriverKind(StrEnum):
@@ -28,7 +28,7 @@ class Alignment(StrEnum):
 
 
 References = Annotated[
-    list[Path] | None, Argument(metavar="REF...", help="Picture of the person; several make a batch.", show_default=False)
+    list[Path] | None, Argument(metavar="REF...", help="Picture of the person, - for stdin; several make a batch.", show_default=False)
 ]
 Poses = Annotated[
     list[Path] | None,
@@ -63,15 +63,6 @@ Size = Annotated[
     Any,
     Option(metavar="WxH", parser=parse_size, help="Largest size; the shape of REF is kept. [default: the model's]", show_default=False),
 ]
-Providers = Annotated[
-    Any,
-    Option(
-        metavar="NAMES",
-        parser=parse_list,
-        help="Where to compute, in order of wish: trt-rtx, trt, cuda, cpu. [default: the best that BUNDLE and machine have]",
-        show_default=False,
-    ),
-]
 Until = Annotated[
     float | None,
     Option(min=0, max=1, metavar="SHARE", help="Share of the steps, from the first, that are guided. [default: all]", show_default=False),
@@ -86,16 +77,6 @@ Reuse = Annotated[
 DryRun = Annotated[bool, Option("--dry-run", help="Say what the clip would take, and stop.")]
 
 
-class SamplerName(StrEnum):
-    DDIM = "ddim"
-    DPM = "dpm++2m"
-    EULER = "euler"
-    LCM = "lcm"
-
-
-Sampler = Annotated[
-    SamplerName | None, Option(help="How to step; lcm is for distilled models. [default: ddim]", show_default=False, show_choices=True)
-]
 RefPose = Annotated[
     Path | None,
     Option(
@@ -161,19 +142,4 @@ Jobs = Annotated[
         help="Do all jobs of a .csv or .jsonl file (- for stdin) with the columns ref, poses, out and any of these flags.",
         show_default=False,
     ),
-]
-SkipExisting = Annotated[
-    bool | None,
-    Option("--skip-existing/--no-skip-existing", help="Take outputs that are there as done. [default: in batches]", show_default=False),
-]
-FailFast = Annotated[bool, Option("--fail-fast", help="End a batch at its first failure.")]
-SummaryFile = Annotated[
-    Path | None, Option("--summary", metavar="FILE", help="A line of JSON for each job of a batch.", show_default=False)
-]
-RayAddress = Annotated[
-    str | None,
-    Option("--ray", metavar="[ADDRESS]", help="Do the batch on a Ray cluster; without address, on one started here.", show_default=False),
-]
-Actors = Annotated[
-    int | None, Option(min=1, metavar="N", help="Workers on the Ray cluster. [default: one a GPU, else one]", show_default=False)
 ]

@@ -18,6 +18,8 @@ FACTS = "bundle.json"
 FLAVOURS = ("ort-cpu", "ort-cuda", "trt", "trt-rtx")  # what graphs are made for; every bundle has the first
 GRAPHS = ("encoder", "pose", "reference", "target", "decoder")
 DEFAULT_MODEL = "mini"
+DEFAULT_TRYON_MODEL = "mini-tryon"
+Task = Literal["animate", "tryon"]
 SHIPPED = Path(__file__).parents[1] / "bundles"
 
 
@@ -64,7 +66,8 @@ class SiteSpec:
 class BundleFacts:
     """bundle.json. `files`: sha256 of every other file; `parity`: measured errors of each graph against torch.
 
-    `graphs` are those of `flavour` ort-cpu, `flavours` has the same graphs made for others, by flavour and name.
+    `graphs` are those of `flavour` ort-cpu, `flavours` has the same graphs made for others, by flavour and name. `task` is the command
+    that the model was trained for.
     """
 
     schema_version: int
@@ -83,6 +86,7 @@ class BundleFacts:
     provenance: dict[str, Any]
     licence: str
     flavours: dict[str, Any] = field(default_factory=dict)
+    task: Task = "animate"
 
 
 @dataclass(frozen=True, slots=True)

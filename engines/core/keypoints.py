@@ -62,11 +62,15 @@ HAND_COLOURS = wheel(20, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class PoseTrack:
-    """points float32 (F, P, 133, 3): x, y in pixels of a picture of `size` (width, height), and score; `fps` None for stills."""
+    """points float32 (F, P, 133, 3): x, y in pixels of a picture of `size` (width, height), and score; `fps` None for stills.
+
+    `assumed`: the file did not say the size, which is a guess; where the picture is at hand, the points are in its own pixels.
+    """
 
     points: NDArray[np.float32]
     size: tuple[int, int]
     fps: Fraction | None = None
+    assumed: bool = False
 
     def __post_init__(self) -> None:
         if self.points.ndim != 4 or self.points.shape[2:] != (COUNT, 3):

@@ -18,6 +18,7 @@ from engines.generate.checkpoint import Checkpoint
 from engines.generate.clip import Clip, Span
 from engines.generate.denoise import Settings
 from engines.generate.dry_run import outlook
+from engines.generate.model_checks import check_sampling, check_task
 from engines.generate.poses import Poses, ReferencePose, given_reference_pose, poses_of, reference_pose
 from engines.generate.render import Render, scd_version, timed
 from engines.generate.request import AnimateRequest, AnimateSummary, check_numbers, check_paths
@@ -68,11 +69,8 @@ def span_of(request: AnimateRequest, driver: Driver) -> Span:
 def check_model(request: AnimateRequest, bundle: Bundle) -> None:
     """What this model cannot do."""
     facts = bundle.facts
-    longest = facts.schedule.train_timesteps
-    if request.steps is not None and request.steps > longest:
-        raise UsageError(f"--steps {request.steps} is more than the {longest} that the model {facts.name} knows", f"use 1 to {longest}")
-    if request.sampler == "lcm" and not facts.sampling.distilled:
-        raise UsageError(f"--sampler lcm needs a model distilled for few steps, and {facts.name} is none", "use --sampler dpm++2m")
+    check_task(bundle, "animate")
+    check_sampling(bundle, request.steps, request.sampler)
     if request.reuse > 1 and "target_shallow" not in facts.graphs:
         raise UsageError(
             f"--reuse needs a bundle with a target_shallow graph, and {facts.name} has none", "export it again with scd export"

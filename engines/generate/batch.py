@@ -1,9 +1,10 @@
-"""Many clips with the models loaded once: each job is made, skipped or reported, and processes that share a list do no job twice."""
+"""Many clips or pictures with the models loaded once: each job is made, skipped or reported, and processes that share a list do no job
+twice."""
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,20 +13,25 @@ from typing import Any, Literal, TextIO
 from engines.core.errors import ScdError, UsageError
 from engines.core.report import NullReport, Report
 from engines.generate.animate import animate
-from engines.generate.request import AnimateRequest
+from engines.generate.request import AnimateRequest, AnimateSummary
 from engines.generate.studio import Studio
+from engines.generate.tryon_request import TryonRequest, TryonSummary
 from engines.media.workspace import Taken, take, workspace_path
 
 Status = Literal["made", "skipped", "failed", "taken"]
+Request = AnimateRequest | TryonRequest
+Work = Callable[[Any, Report, Studio, bool], AnimateSummary | TryonSummary]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A line of the list, from 1: what it asks for, or why it cannot be understood (`error`)."""
+    """A line of the list, from 1: what it asks for, or why it cannot be understood (`error`). `work` does it, as `animate` its kind of
+    request; it is a function of a module, so that other processes find it by name."""
 
     number: int
-    request: AnimateRequest | None
+    request: Request | None
     error: str = ""
+    work: Work = animate
 
     @property
     def name(self) -> str:
@@ -34,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job. `taken`: another process makes it. `summary` is AnimateSummary's."""
+    """What became of a job. `taken`: another process makes it. `summary` is that of the work."""
 
     job: int
     out: str
@@ -56,15 +62,30 @@ class BatchOptions:
 def check_jobs(jobs: Sequence[Job]) -> None:
     """UsageError where there is nothing to do, or where two jobs write one file."""
     if not jobs:
-        raise UsageError("the list holds no jobs", "write one a line, with the columns ref, poses and out")
-    seen: dict[Path, int] = {}
+        raise UsageError("the list holds no jobs", "write one a line, with the columns that --help names at --jobs")
+    seen: dict[str, int] = {}
     for job in jobs:
-        if job.request is None:
-            continue
-        path = Path(os.path.abspath(job.request.output))
-        if path in seen:
-            raise UsageError(f"jobs {seen[path]} and {job.number} both write {job.request.output}", "give each its own out")
-        seen[path] = job.number
+        for output in files_of(job.request):
+            path = os.path.abspath(output)
+            if path in seen:
+                raise UsageError(f"jobs {seen[path]} and {job.number} both write {output}", "give each its own out")
+            seen[path] = job.number
+
+
+def files_of(request: Request | None) -> list[Path]:
+    """All files that a job writes."""
+    if request is None:
+        return []
+    return [*request.outputs, request.mask_path] if isinstance(request, TryonRequest) else request.outputs
+
+
+def together(jobs: Sequence[Job], key: Callable[[Request], Hashable]) -> list[Job]:
+    """The jobs whose requests have one key one after the other, otherwise in their order, so that what was read for one serves the next."""
+    places: dict[Hashable, int] = {}
+    keys = [job.number if job.request is None else (key(job.request),) for job in jobs]
+    for each in keys:
+        places.setdefault(each, len(places))
+    return [job for _, job in sorted(zip(keys, jobs, strict=True), key=lambda pair: places[pair[0]])]
 
 
 def do_job(job: Job, studio: Studio, options: BatchOptions, wait: bool = False) -> Outcome:
@@ -81,7 +102,9 @@ def do_job(job: Job, studio: Studio, options: BatchOptions, wait: bool = False) 
         tidy(request.output)
         return ended("skipped")
     try:
-        return ended("made", summary=animate(request, studio.report, studio, wait).to_json())
+        if options.skip_existing:
+            forget(request)
+        return ended("made", summary=job.work(request, studio.report, studio, wait).to_json())
     except Taken:
         return ended("taken")
     except Exception as error:  # a job must not end the others, not even by a fault of ours
@@ -103,6 +126,18 @@ def tidy(output: Path) -> None:
         held = take(output)
         if held is not None:
             held.remove()
+
+
+def forget(request: Request) -> None:
+    """Take away the mask and the samples of a try-on that was killed before its result stood: a try-on is made again as a whole."""
+    if not isinstance(request, TryonRequest) or not workspace_path(request.output).is_dir():
+        return
+    held = take(request.output)
+    if held is None:
+        return
+    for path in files_of(request) if not os.path.lexists(request.output) else ():
+        path.unlink(missing_ok=True)
+    held.remove()
 
 
 class Quiet(NullReport):

@@ -20,6 +20,7 @@ from engines.core.windows import Window, windows
 from engines.generate.backends import Backend, onnxruntime_backend
 from engines.generate.checkpoint import Checkpoint
 from engines.generate.denoise import Denoiser, Features, Settings
+from engines.generate.known import Known
 from engines.sessions.base import Keeping, Kept, Session
 
 Pictures = NDArray[np.uint8]
@@ -185,12 +186,18 @@ class Pipeline:
         return windows(frames, self.spec.window.default, self.spec.window.overlap)
 
     def denoise(
-        self, features: Features, settings: Settings, on_window: Callable[[], None], checkpoint: Checkpoint | None = None
+        self,
+        features: Features,
+        settings: Settings,
+        on_window: Callable[[], None],
+        checkpoint: Checkpoint | None = None,
+        known: Known | None = None,
     ) -> Latents:
         """Latents (F, C, h, w) for pose features (F, D, h, w): each step predicts window by window, blends, and steps all frames.
 
         `on_window` is called after every run of a target graph (engines.generate.denoise.runs of them). `checkpoint` holds what an
-        earlier run did: its whole steps are not run and not counted, its single runs are counted.
+        earlier run did: its whole steps are not run and not counted, its single runs are counted. `known`: what is put in its place
+        before every step and after the last.
         """
         spec, sample = self.spec, sampler_named(settings.sampler)
         seed, steps, schedule = settings.seed, settings.steps, spec.schedule
@@ -198,7 +205,10 @@ class Pipeline:
             state = predict.state
             if state.latents is None:  # given to the state, which is stepped in place: a copy of a long clip's noise would count
                 state.latents = frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise)
-            return sample(predict, state.latents, schedule, steps, predict.step_done, seed, state)
+            if known is None:
+                return sample(predict, state.latents, schedule, steps, predict.step_done, seed, state)
+            repaint = known.mixed
+            return repaint(sample(lambda x, t: predict(repaint(x), t), state.latents, schedule, steps, predict.step_done, seed, state))
 
     def decode(self, latents: Latents) -> Iterator[Pictures]:
         """Pictures uint8 (H, W, 3), one after the other, decoded a few at a time."""

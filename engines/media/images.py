@@ -3,6 +3,8 @@
 import stat
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,24 +49,29 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
+def has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
 def flatten(image: Image.Image) -> Image.Image:
     """Upright RGB; transparency over white."""
     image = eight_bit(ImageOps.exif_transpose(image))
-    if image.mode in ("RGBA", "LA", "PA", "La") or "transparency" in image.info:
+    if has_alpha(image):
         clear = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
     return image.convert("RGB")
 
 
-def read_image(path: Path, what: str = "the picture") -> Picture:
-    """uint8 (H, W, 3) RGB: EXIF rotation applied, alpha over white, palettes, 16-bit and CMYK converted. ScdError for anything else."""
+@contextmanager
+def opened(path: Path, what: str = "the picture") -> Iterator[Image.Image]:
+    """A picture of a sane size as Pillow opens it; whatever is wrong with the file, here or while it is decoded, is a ScdError."""
     need_file(path, what)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata and large pictures: the size is checked here
             with Image.open(path) as image:
                 check_size(path, image.size, what)
-                return np.array(flatten(image), np.uint8)
+                yield image
     except UnidentifiedImageError as error:
         raise ScdError(f"{what} {path} is not a picture in a format that can be read", "use PNG, JPEG or WebP") from error
     except Image.DecompressionBombError as error:
@@ -73,6 +80,12 @@ def read_image(path: Path, what: str = "the picture") -> Picture:
         raise ScdError(f"{what} {path} may not be read", "change its permissions or use another") from error
     except (OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, EOFError, struct.error) as error:
         raise ScdError(f"{what} {path} is damaged ({error})", "save it again or use another") from error
+
+
+def read_image(path: Path, what: str = "the picture") -> Picture:
+    """uint8 (H, W, 3) RGB: EXIF rotation applied, alpha over white, palettes, 16-bit and CMYK converted. ScdError for anything else."""
+    with opened(path, what) as image:
+        return np.array(flatten(image), np.uint8)
 
 
 def write_png(path: Path, rgb: Picture, overwrite: bool) -> None:

@@ -92,10 +92,10 @@ def sized_track(points: Points, size: tuple[int, int] | None, fps: Fraction | No
     if in_parts and size is None:
         hint = "save a .npz that also holds size=(width, height), or width and height"
         raise ScdError(f"{path} gives shares of the picture (0 to 1) but does not say its size", hint)
-    size = size or assumed_size(points)
+    found = size or assumed_size(points)
     if in_parts:
-        points[..., :2] *= np.asarray(size, np.float32)
-    return PoseTrack(usable(points, size), size, fps)
+        points[..., :2] *= np.asarray(found, np.float32)
+    return PoseTrack(usable(points, found), found, fps, assumed=size is None)
 
 
 def usable(points: Points, size: tuple[int, int]) -> Points:
@@ -159,7 +159,7 @@ def canvas_of(frames: list[Any], points: Points, path: Path) -> tuple[int, int]:
     all points as there is left of and above them. Points that are shares of the picture (0 to 1) cannot be placed so: ScdError.
     """
     first = frames[0]
-    if "canvas_width" in first and "canvas_height" in first:
+    if says_size(first):
         size = int(first["canvas_width"]), int(first["canvas_height"])
         if min(size) < 1:
             raise ScdError(f"{path} says that its picture is {size[0]}x{size[1]} pixels", "correct canvas_width and canvas_height")
@@ -167,6 +167,10 @@ def canvas_of(frames: list[Any], points: Points, path: Path) -> tuple[int, int]:
     if shares(points):
         raise ScdError(f"{path} does not say the size of its picture", "add canvas_width and canvas_height to the first JSON file")
     return assumed_size(points)
+
+
+def says_size(frame: Any) -> bool:
+    return "canvas_width" in frame and "canvas_height" in frame
 
 
 def assumed_size(points: Points) -> tuple[int, int]:
@@ -200,4 +204,4 @@ def from_openpose(frames: list[Any], path: Path) -> PoseTrack:
     size = canvas_of(frames, points, path)
     if shares(points):
         points[..., :2] *= np.asarray(size, np.float32)
-    return PoseTrack(usable(points, size), size)
+    return PoseTrack(usable(points, size), size, assumed=not says_size(frames[0]))

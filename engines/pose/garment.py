@@ -1,8 +1,6 @@
-"""Where the garment of a person lies in a picture: regions from keypoints, cut to the person, and decided by colour where skin may show.
+"""Where on a person garments may be: regions of a picture from keypoints, and what masks of garments have in common.
 
-The regions alone cover bare arms and miss long coats; colours alone know no garment from another. Together: what lies in the middle of
-the torso (or thighs) is the garment's colour, the face and hands are the skin's, and every pixel of arms, neck, waist and legs goes to the
-likelier one.
+What a garment covers of them is decided by colour (engines.pose.labelling) or a parse map (engines.pose.parse).
 """
 
 from dataclasses import dataclass
@@ -19,11 +17,9 @@ Mask = NDArray[np.bool_]
 Points = NDArray[np.float32]
 Point = NDArray[np.float64]
 SHOULDERS, ELBOWS, WRISTS, HIPS, KNEES, ANKLES = (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)
-BINS = 16  # of each channel of Lab
-PERSON = 0.25  # of the soft mask of the person, from here on
-FEWEST = 50  # pixels that tell a colour
-SHOULDERS_WIDE = 90  # pixels at which regions were tuned
 TORSO = 1.4  # of the shoulders' width, where hips are not seen
+# Of the picture's height, where --mask-grow says nothing: edges that are found are a little off, and a box has room in it.
+GROWN: dict[MaskStyle, float] = {"shape": 0.004, "limbs": 0.004, "box": 0.0}
 
 
 @dataclass(frozen=True)
@@ -143,61 +139,6 @@ def regions(picture: Picture, points: Points, body: Body) -> Regions:
     )  # fmt: skip
 
 
-class Colours:
-    """How likely each colour of a picture is in some of its places."""
-
-    def __init__(self, picture: Picture) -> None:
-        self.bins = (cv2.cvtColor(picture, cv2.COLOR_RGB2LAB) // (256 // BINS)).astype(np.intp)
-
-    def likelihood(self, place: Mask) -> NDArray[np.float32] | None:
-        """(H, W) log of the share of each pixel's colour in `place`; None where too few pixels tell."""
-        seen = self.bins[place]
-        if len(seen) < FEWEST:
-            return None
-        counts = np.zeros((BINS,) * 3, np.float32)
-        np.add.at(counts, tuple(seen.T), 1)
-        smooth = smoothed(counts) + 1e-4
-        log = np.log(smooth / smooth.sum())
-        out: NDArray[np.float32] = log[tuple(np.moveaxis(self.bins, 2, 0))]
-        return out
-
-    def likelier(self, one: Mask, other: Mask, least: float) -> Mask | None:
-        """Where the colours of `one` are likelier than those of `other` by `least` (log), over small neighbourhoods."""
-        a, b = self.likelihood(one), self.likelihood(other)
-        return None if a is None or b is None else cv2.GaussianBlur(a - b, (0, 0), 2) > least
-
-
-def smoothed(counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A histogram (B, B, B) with each bin spread over its neighbours: lightness wider than colour, since folds change it."""
-    out = counts
-    for axis, sigma in enumerate((1.2, 0.8, 0.8)):
-        flat = np.moveaxis(out, axis, 0).reshape(BINS, -1)
-        blurred = cv2.GaussianBlur(flat, (1, 7), 0, sigmaY=sigma, borderType=cv2.BORDER_CONSTANT).reshape(BINS, BINS, BINS)
-        out = np.ascontiguousarray(np.moveaxis(blurred, 0, axis))
-    return out
-
-
-def shape_mask(picture: Picture, found: Regions, person: Mask, category: Category) -> Mask:
-    """The garment's own shape, before it is cleaned and grown."""
-    colours, nothing = Colours(picture), np.zeros(person.shape, bool)
-    skin = (found.face | found.hands) & person
-    core = (found.thighs if category == "lower" else found.chest) & person
-    cloth = colours.likelier(core, skin, -1.0)
-    cloth = ~nothing if cloth is None else cloth
-    if category == "lower":
-        other = colours.likelier(core, found.chest & person, 0.0)
-        waist = found.hem if other is None else found.hem & other
-        return waist | (found.legs & cloth & ~found.torso)
-    kept = found.torso | ((found.arms | found.neck) & cloth)
-    if category == "dress":
-        return kept | found.hem & cloth | (found.legs & cloth)
-    trousers = colours.likelier(found.thighs & person, core, 1.0)
-    own = colours.likelier(core, found.thighs & person, 1.0)
-    if trousers is None or own is None:
-        return kept
-    return (kept & ~(found.hem & trousers)) | (found.hem & own)
-
-
 def with_limbs(found: Regions, worn: Mask, someone: Mask, category: Category) -> Mask:
     """The garment that is worn, and what another cut may cover: arms, neck and waist, or waist, legs and the room between them."""
     above, below = (found.torso | found.arms | found.neck | found.waist) & someone, found.legs | (found.waist & someone)
@@ -218,42 +159,21 @@ def grown(mask: Mask, pixels: int) -> Mask:
     return np.asarray(cv2.dilate(mask.view(np.uint8), disc) > 0, np.bool_)
 
 
-def garment_mask(
-    picture: Picture, points: Points, person: NDArray[np.float32], category: Category, style: MaskStyle = "shape", grow: int = 0
-) -> Mask | None:
-    """Where the garment lies, (H, W): True is to be repainted. None where the shoulders are not seen.
-
-    `picture` uint8 (H, W, 3) RGB; `points` (133, 3) in its pixels; `person` (H, W), 0 background .. 1 person; `grow` in pixels. The face
-    and hands are kept. "shape" follows the garment; "box" is the rectangle around it and the limbs it may cover, so that another
-    cut finds room.
-    """
-    body = body_of(points)
-    if body is None:
-        return None
-    scale = min(1.0, SHOULDERS_WIDE / body.width)  # colours and edges are judged at one size, however large the picture
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else picture
-    smaller = points * np.array([scale, scale, 1], np.float32)
-    shrunk = body_of(smaller)
-    if shrunk is None:
-        return None
-    mask = at_size(small, smaller, shrunk, cv2.resize(person, size) > PERSON, category, style)
-    large = cv2.resize(mask.astype(np.float32), (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR) > 0.5
-    kept = Canvas(picture)
-    free = ~kept.seen_hull(points[FACE]) & ~kept.seen_hull(points[LEFT_HAND]) & ~kept.seen_hull(points[RIGHT_HAND])
-    return grown(np.asarray(large, np.bool_), grow) & free
+def growth(style: MaskStyle, grow: int | None, height: int) -> int:
+    """Pixels to grow a mask by in a picture of this height: what is asked for, else what the style needs (GROWN)."""
+    return round(GROWN[style] * height) if grow is None else grow
 
 
-def at_size(picture: Picture, points: Points, body: Body, someone: Mask, category: Category, style: MaskStyle) -> Mask:
-    """`garment_mask` of a picture that is small enough."""
-    found = regions(picture, points, body)
-    if style == "box":
-        limbs = found.legs | found.hem if category == "lower" else found.torso | found.arms | found.hem
-        limbs = limbs | found.legs if category == "dress" else limbs
-        rows, columns = np.flatnonzero((limbs & someone).any(1)), np.flatnonzero((limbs & someone).any(0))
-        mask = np.zeros(someone.shape, bool)
-        if len(rows):
-            mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
-    else:
-        mask = cleaned(shape_mask(picture, found, someone, category) & someone)
-    return mask
+def boxed(mask: Mask) -> Mask:
+    """The rectangle around a mask; nothing around nothing."""
+    out = np.zeros_like(mask)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows):
+        out[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    return out
+
+
+def face_and_hands(shape: tuple[int, ...], points: Points) -> Mask:
+    """The hulls of what is seen of a face and of hands in a picture of this shape: no mask covers them."""
+    draw = Canvas(np.zeros(shape[:2], np.uint8))
+    return draw.seen_hull(points[FACE]) | draw.seen_hull(points[LEFT_HAND]) | draw.seen_hull(points[RIGHT_HAND])

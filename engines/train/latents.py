@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engines.core.report import Report
 from engines.model.autoencoder import Autoencoder
+from engines.model.stable_vae import StableVae
 from engines.train.autoencoder import to_tensor
 from engines.train.frames import TrainingClip, cache_folder, save_array
 
@@ -49,7 +50,7 @@ def as_tensor(latents: NDArray[np.float16]) -> Tensor:
 
 
 @torch.no_grad()  # not inference_mode: the weights take part in training
-def channel_weights(model: Autoencoder, latents: Tensor) -> Tensor:
+def channel_weights(model: Autoencoder | StableVae, latents: Tensor) -> Tensor:
     """How much each latent channel weighs in the loss, (C,) with mean 1, from latents (n, C, h, w).
 
     The square root of the picture's squared error per squared error of the channel: halfway between judging latents, where a

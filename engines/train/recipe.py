@@ -115,3 +115,49 @@ class ScdRecipe:
     sampling: Sampling
     optim: Optim
     logging: Logging
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryonBatching:
+    """One step reads `pairs` garments, each with the person who wears it. `drop_reference` is the share trained with the null reference
+    (guidance), `drop_pose` the share whose person has no known pose (black). `timestep_shift` as in Batching."""
+
+    pairs: int
+    drop_reference: float
+    drop_pose: float
+    timestep_shift: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masks:
+    """How the data's masks are varied, so that none gives away the garment's outline: `box` is the share replaced by the rectangle around
+    them, the others are grown by up to `grow` of the picture's height. `margin`: range of what is left around a mask when its surroundings
+    are cut out (engines.media.crop)."""
+
+    box: float
+    grow: float
+    margin: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryonRecipe:
+    """Try-on, METHOD A.2. `autoencoder` and `initial`: a checkpoint of scd train, a bundle, the name of a shipped one, or (with ""
+    for `autoencoder`) a diffusers folder or hub id of Stable Diffusion 1.5 as `initial`. `drop_leaked`: without the garments of the test
+    part."""
+
+    kind: Literal["tryon"]
+    name: str
+    seed: int
+    data: str
+    autoencoder: str
+    initial: str
+    drop_leaked: bool
+    model: ModelSpec
+    schedule: NoiseSchedule
+    batching: TryonBatching
+    masks: Masks
+    augmentation: Augmentation
+    pose_style: PoseStyle
+    sampling: Sampling
+    optim: Optim
+    logging: Logging

@@ -15,7 +15,7 @@ def train(recipe: Path, overrides: Sequence[str], out: Path, data: Path | None, 
         import torch  # noqa: F401
     except ImportError as error:
         raise MissingExtra("scd train", "train") from error
-    from engines.train.recipe import AutoencoderRecipe, ScdRecipe
+    from engines.train.recipe import AutoencoderRecipe, ScdRecipe, TryonRecipe
 
     table = read_toml(recipe, overrides)
     if data is not None:
@@ -29,6 +29,11 @@ def train(recipe: Path, overrides: Sequence[str], out: Path, data: Path | None, 
 
         first = parse(AutoencoderRecipe, table, str(recipe))
         progress = train_autoencoder(first, Path(first.data), out, resume, report)
+    elif table.get("kind") == "tryon":
+        from engines.train.tryon import train_tryon
+
+        third = parse(TryonRecipe, table, str(recipe))
+        progress = train_tryon(third, Path(third.data), out, resume, report)
     else:
         from engines.train.scd import train_scd
 

@@ -56,8 +56,12 @@ def vary_frame(frame: NDArray[np.uint8], variation: Variation) -> NDArray[np.uin
     size = (frame.shape[1], frame.shape[0])
     matrix = variation.matrix(size)
     matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # cv2 counts from the centre of the first pixel
-    moved = cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    coloured = moved.astype(np.float32) @ variation.colour[:, :3].T + variation.colour[:, 3]
+    return recoloured(cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), variation.colour)
+
+
+def recoloured(frame: NDArray[np.generic], colour: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) in 0 .. 255 under a colour change (3, 4)."""
+    coloured = frame.astype(np.float32) @ colour[:, :3].T + colour[:, 3]
     out: NDArray[np.uint8] = np.clip(np.rint(coloured), 0, 255).astype(np.uint8)
     return out
 

@@ -1,21 +1,33 @@
 """`scd animate`: what it takes and says; the work is in engines.generate.animate and, of batches, in engines.generate.batch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typer import Exit, TyperException
-
-from engines.core.errors import ScdError, UsageError
+from engines.core.errors import UsageError
 from scd_cli import animate_options as opt
-from scd_cli.options import AsJson, Guidance, Model, Overwrite, Seed, Steps
+from scd_cli.options import (
+    Actors,
+    AsJson,
+    FailFast,
+    Guidance,
+    Model,
+    Overwrite,
+    Providers,
+    RayAddress,
+    Sampler,
+    Seed,
+    SkipExisting,
+    Steps,
+    SummaryFile,
+)
+from scd_cli.pipes import from_stdin
 from scd_cli.values import default_output, given
 
 if TYPE_CHECKING:
     from engines.generate.batch import Job
     from engines.generate.request import AnimateRequest
 
-PART_FAILED = 3
 AS_THEY_ARE = (
     "steps", "guidance", "seed", "frames", "start", "end", "fps", "size", "providers", "guidance_until", "guidance_passes", "reuse",
     "person", "smooth", "pose_model", "ref_pose",
@@ -31,7 +43,7 @@ def animate(
     steps: Steps = None,
     guidance: Guidance = None,
     seed: Seed = None,
-    sampler: opt.Sampler = None,
+    sampler: Sampler = None,
     guidance_until: opt.Until = None,
     guidance_passes: opt.Passes = None,
     reuse: opt.Reuse = None,
@@ -40,7 +52,7 @@ def animate(
     end: opt.End = None,
     fps: opt.Fps = None,
     size: opt.Size = None,
-    providers: opt.Providers = None,
+    providers: Providers = None,
     ref_pose: opt.RefPose = None,
     driver_kind: opt.Kind = None,
     pose_model: opt.PoseModel = None,
@@ -56,11 +68,11 @@ def animate(
     preview: opt.Preview = False,
     composite: opt.Composite = False,
     jobs: opt.Jobs = None,
-    skip_existing: opt.SkipExisting = None,
-    fail_fast: opt.FailFast = False,
-    summary: opt.SummaryFile = None,
-    ray: opt.RayAddress = None,
-    actors: opt.Actors = None,
+    skip_existing: SkipExisting = None,
+    fail_fast: FailFast = False,
+    summary: SummaryFile = None,
+    ray: RayAddress = None,
+    actors: Actors = None,
     overwrite: Overwrite = False,
     dry_run: opt.DryRun = False,
     as_json: AsJson = False,
@@ -101,12 +113,19 @@ def check_inputs(references: Sequence[Path], drivers: Sequence[Path], jobs: str 
 
 
 def one(reference: Path, driver: Path, asked: Mapping[str, Any]) -> None:
+    from scd_cli.jobs import refuse_batch_options
+
+    refuse_batch_options(asked, "give --jobs, or several REF or --poses")
+    with from_stdin(reference) as picture:
+        request = request_of(asked, picture, driver, asked["out"] or default_output(picture, driver))
+        made_or_there(request, asked)
+
+
+def made_or_there(request: "AnimateRequest", asked: Mapping[str, Any]) -> None:
     from engines.generate.animate import animate as work
     from engines.generate.animate import dry_run as look_ahead
     from scd_cli.console import Console, result
 
-    refuse_batch_options(asked)
-    request = request_of(asked, reference, driver, asked["out"] or default_output(reference, driver))
     if asked["dry_run"]:
         outlook = look_ahead(request, Console())
         return result(outlook, asked["as_json"], "\n".join(f"{name}: {value}" for name, value in outlook.items()))
@@ -114,12 +133,6 @@ def one(reference: Path, driver: Path, asked: Mapping[str, Any]) -> None:
         Console().note(f"{request.output} is there already")
         return result({"output": str(request.output), "skipped": True}, asked["as_json"], request.output)
     result(work(request, Console()).to_json(), asked["as_json"], request.output)
-
-
-def refuse_batch_options(asked: Mapping[str, Any]) -> None:
-    for name in ("ray", "summary", "fail_fast", "actors"):
-        if asked[name]:
-            raise UsageError(f"--{name.replace('_', '-')} is for batches", "give --jobs, or several REF or --poses")
 
 
 def request_of(asked: Mapping[str, Any], reference: Path, driver: Path, output: Path) -> "AnimateRequest":
@@ -138,25 +151,17 @@ def request_of(asked: Mapping[str, Any], reference: Path, driver: Path, output: 
 
 
 def batch(references: Sequence[Path], drivers: Sequence[Path], asked: Mapping[str, Any]) -> None:
-    from engines.generate.batch import BatchOptions, one_after_the_other, run_batch
-    from engines.generate.ray_batch import RayRunner
-    from scd_cli.console import Console, result
+    from scd_cli.jobs import do_jobs
 
     if asked["dry_run"]:
         raise UsageError("--dry-run looks at one clip", "give one REF and one --poses")
-    jobs = product_jobs(references, drivers, asked) if asked["jobs"] is None else listed_jobs(asked)
-    skip = asked["skip_existing"] if asked["skip_existing"] is not None else not asked["overwrite"]
-    runner = RayRunner(asked["ray"], asked["actors"]) if asked["ray"] else one_after_the_other
-    done = run_batch(jobs, Console(), BatchOptions(skip, asked["fail_fast"], asked["summary"]), runner)
-    made = [outcome["out"] for outcome in done["outcomes"] if outcome["status"] != "failed"]
-    result(done, asked["as_json"], "\n".join(made))
-    if done["failed"]:
-        raise Exit(PART_FAILED)
+    do_jobs(product_jobs(references, drivers, asked) if asked["jobs"] is None else list_of_jobs(asked), asked)
 
 
 def product_jobs(references: Sequence[Path], drivers: Sequence[Path], asked: Mapping[str, Any]) -> "list[Job]":
     """Each reference with each driver."""
     from engines.generate.batch import Job
+    from scd_cli.jobs import batch_folder
 
     folder = batch_folder(asked["out"])
     pairs = [(reference, driver) for reference in references for driver in drivers]
@@ -164,38 +169,16 @@ def product_jobs(references: Sequence[Path], drivers: Sequence[Path], asked: Map
     return [Job(number, request) for number, request in enumerate(requests, 1)]
 
 
-def batch_folder(out: Path | None) -> Path:
-    """Where a batch's results go that name no other place; made if it is not there."""
-    folder = out or Path()
-    if folder.suffix or folder.is_file():
-        raise UsageError(f"the output {folder} of several clips is no folder", "name a folder with -o")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def list_of_jobs(asked: Mapping[str, Any]) -> "list[Job]":
+    """The lines of --jobs."""
+    from engines.generate.animate import animate as work
+    from scd_cli.jobs import Columns, Kind, batch_folder, listed_jobs
+
+    columns = Columns(("ref",), ("poses",), (("reference", "ref"),))
+    return listed_jobs(asked, Kind(animate, columns, request_of_line, work), batch_folder(asked["out"]))
 
 
-def listed_jobs(asked: Mapping[str, Any]) -> "list[Job]":
-    """The lines of --jobs; the command line's own options are for all that do not say otherwise."""
-    from scd_cli.jobs import arguments, command_of, long_flags, parsed, read_rows
-
-    command, folder = command_of(animate), batch_folder(asked["out"])
-    flags = long_flags(command)
-    return [
-        listed_job(number, row, lambda row: parsed(command, arguments(row, flags)), asked, folder)
-        for number, row in enumerate(read_rows(asked["jobs"]), 1)
-    ]
-
-
-def listed_job(number: int, row: Any, parse: Callable[[Any], dict[str, Any]], asked: Mapping[str, Any], folder: Path) -> "Job":
-    from engines.generate.batch import Job
-
-    if isinstance(row, str):
-        return Job(number, None, row)
-    try:
-        own = parse(row)
-    except ScdError as error:
-        return Job(number, None, str(error))
-    except TyperException as error:
-        return Job(number, None, error.format_message().rstrip("."))
-    reference, driver = own["reference"][0], own["poses"][0]
-    merged = {name: asked[name] if value is None or value is False else value for name, value in own.items()}
-    return Job(number, request_of(merged, reference, driver, own["out"] or folder / default_output(reference, driver)))
+def request_of_line(asked: Mapping[str, Any]) -> "AnimateRequest":
+    """`asked` holds the options of a line and the `folder` of results without a place."""
+    reference, driver = asked["reference"][0], asked["poses"][0]
+    return request_of(asked, reference, driver, asked["out"] or asked["folder"] / default_output(reference, driver))

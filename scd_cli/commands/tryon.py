@@ -1,73 +1,151 @@
-"""`scd tryon`: the mask of a garment, and the arguments that trying on will take; a later version does that."""
+"""`scd tryon`: what it takes and says; the work is in engines.generate.tryon and, of lists, in scd_cli.fittings."""
 
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-from typer import Argument, Option
+from engines.core.errors import UsageError
+from scd_cli import tryon_options as opt
+from scd_cli.fittings import batch, default_picture, is_list, mask_wish, request_of
+from scd_cli.options import (
+    Actors,
+    AsJson,
+    FailFast,
+    Guidance,
+    Overwrite,
+    Providers,
+    RayAddress,
+    Sampler,
+    Seed,
+    SkipExisting,
+    Steps,
+    SummaryFile,
+)
+from scd_cli.pipes import STREAM, from_stdin, to_stdout
 
-from scd_cli.options import AsJson, Guidance, Model, Overwrite, Seed, Steps
-from scd_cli.values import given
-
-
-class Category(StrEnum):
-    """Where a garment is worn."""
-
-    UPPER = "upper"
-    LOWER = "lower"
-    DRESS = "dress"
-
-
-class MaskStyle(StrEnum):
-    """What a mask follows."""
-
-    SHAPE = "shape"
-    LIMBS = "limbs"
-    BOX = "box"
+if TYPE_CHECKING:
+    from engines.generate.tryon_request import TryonRequest
 
 
 def tryon(
-    person: Annotated[Path, Argument(metavar="PERSON", help="Picture of the person.", show_default=False)],
-    garment: Annotated[Path | None, Argument(metavar="GARMENT", help="Picture of the garment.", show_default=False)] = None,
-    out: Annotated[Path | None, Option("-o", "--out", metavar="OUT", help="Resulting picture (.png).", show_default=False)] = None,
-    mask: Annotated[
-        Path | None, Option(metavar="FILE", help="Where to repaint, in white. [default: from the pose]", show_default=False)
-    ] = None,
-    keypoints: Annotated[Path | None, Option(metavar="FILE", help="Keypoints of the person.", show_default=False)] = None,
-    category: Annotated[Category | None, Option(help="Where the garment is worn. [default: upper]", show_default=False)] = None,
-    mask_only: Annotated[bool, Option("--mask-only", help="Write the mask that would be repainted, and stop.")] = False,
-    mask_style: Annotated[
-        MaskStyle | None,
-        Option(help="The garment's shape, or a box that leaves room for another cut. [default: shape]", show_default=False),
-    ] = None,
-    mask_grow: Annotated[int | None, Option(min=0, metavar="PX", help="Grow the mask all around. [default: 0]", show_default=False)] = None,
-    model: Model = None,
+    person: opt.Person = None,
+    garment: opt.Garment = None,
+    out: opt.Out = None,
+    model: opt.Model = None,
+    category: opt.Category = None,
+    mask: opt.Mask = None,
+    invert_mask: opt.InvertMask = False,
+    parse: opt.Parse = None,
+    parse_labels: opt.ParseLabels = None,
+    keypoints: opt.Keypoints = None,
+    mask_style: opt.MaskStyle = None,
+    mask_grow: opt.MaskGrow = None,
+    mask_out: opt.MaskOut = None,
+    mask_only: opt.MaskOnly = False,
+    samples: opt.Samples = None,
     steps: Steps = None,
     guidance: Guidance = None,
     seed: Seed = None,
+    sampler: Sampler = None,
+    providers: Providers = None,
+    then_animate: opt.ThenAnimate = None,
+    root: opt.Root = None,
+    pairs: opt.Pairs = None,
+    part: opt.Part = None,
+    paired: opt.Paired = None,
+    jobs: opt.Jobs = None,
+    skip_existing: SkipExisting = None,
+    fail_fast: FailFast = False,
+    summary: SummaryFile = None,
+    ray: RayAddress = None,
+    actors: Actors = None,
     overwrite: Overwrite = False,
+    dry_run: opt.DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Dress a person in a garment (a later version), or find the garment they wear.
+    """Put the garment of one picture on the person of another.
 
-    This version makes the mask (--mask-only): the garment that would be replaced,
-    without face and hands. Trying on stops with a sentence.
+    What is repainted is the mask: a file, or found in PERSON. Outside of it the
+    result has PERSON's own pixels, bit for bit, at PERSON's own size; the mask
+    that was used is written beside it.
 
     \b
     Examples:
+      scd tryon person.jpg garment.jpg -o dressed.png
+      scd tryon person.jpg skirt.jpg --category lower --samples 4 --seed 7
+      scd tryon person.jpg garment.jpg --mask mask.png -o dressed.png
       scd tryon person.jpg --mask-only -o mask.png
-      scd tryon person.jpg --mask-only --category lower --mask-style box -o mask.png
-      scd tryon person.png garment.png -o dressed.png
+      scd tryon person.jpg garment.jpg -o dressed.png --then-animate dance.mp4
+      scd tryon person.jpg garment.jpg -o - | scd animate - --poses dance.mp4
+      scd tryon --root zalando-hd-resized --unpaired -o results
     """
-    from scd_cli.console import Console, not_yet, result
-
+    asked = dict(locals())
+    if is_list(asked):
+        return batch(asked, tryon)
+    if person is None:
+        raise UsageError("scd tryon needs a picture of the person", "for example: scd tryon person.jpg garment.jpg; see scd tryon --help")
     if mask_only:
-        from engines.core.errors import UsageError
-        from engines.generate.masking import MaskRequest, make_mask
+        return write_mask_only(person, asked)
+    if garment is None:
+        raise UsageError("scd tryon needs a picture of the garment", "name it after the person, or use --mask-only for the mask alone")
+    one(person, garment, asked)
 
-        if out is None:
-            raise UsageError("--mask-only needs a place for the mask", "give -o mask.png")
-        options = given(style=mask_style and str(mask_style), grow=mask_grow, keypoints=keypoints)
-        request = MaskRequest(person=person, out=out, category=str(category or Category.UPPER), overwrite=overwrite, **options)  # type: ignore[arg-type]
-        return result(make_mask(request, Console()), as_json, out)
-    raise not_yet("this version of scd cannot try on garments yet; scd animate is the command that works")
+
+def write_mask_only(person: Path, asked: Mapping[str, Any]) -> None:
+    from dataclasses import fields
+
+    from engines.generate.masking import MaskRequest, make_mask
+    from scd_cli.console import Console, result
+
+    if asked["out"] is None:
+        raise UsageError("--mask-only needs a place for the mask", "give -o mask.png")
+    wish = mask_wish(asked)
+    options = {field.name: getattr(wish, field.name) for field in fields(wish)}
+    made = make_mask(MaskRequest(person=person, out=asked["out"], overwrite=asked["overwrite"], **options), Console())
+    result(made, asked["as_json"], asked["out"])
+
+
+def one(person: Path, garment: Path, asked: Mapping[str, Any]) -> None:
+    """One pair; `-` is stdin for PERSON and stdout for OUT."""
+    from engines.generate.tryon import tryon as work
+    from scd_cli.console import Console, result
+    from scd_cli.jobs import refuse_batch_options
+
+    refuse_batch_options(asked, "give --root or --jobs")
+    if asked["dry_run"] or asked["part"] or asked["paired"] is not None:
+        raise UsageError("--dry-run, --part and --paired are for lists", "give --root or --jobs")
+    output = asked["out"] or default_picture(person, garment)
+    if output == STREAM and (asked["then_animate"] or asked["as_json"] or (asked["samples"] or 1) > 1):
+        raise UsageError("-o - writes one picture to stdout and nothing else", "leave --then-animate, --json and --samples out")
+    with from_stdin(person) as picture, to_stdout(output) as path:
+        request = request_of(with_mask_place(asked, output, person, garment), picture, garment, path)
+        if asked["skip_existing"] and path.exists():
+            Console().note(f"{path} is there already")
+            return result({"output": str(path), "skipped": True}, asked["as_json"], path)
+        made = work(request, Console()).to_json()
+        if output == STREAM:
+            return
+        if asked["then_animate"]:
+            made |= {"animation": then_animate(request, asked["then_animate"])}
+        result(made, asked["as_json"], "\n".join([*made["outputs"], *(a["output"] for a in [made.get("animation")] if a)]))
+
+
+def with_mask_place(asked: Mapping[str, Any], output: Path, person: Path, garment: Path) -> Mapping[str, Any]:
+    """A picture that goes to stdout has no place of its own to lay its mask beside."""
+    if output != STREAM or asked["mask_out"]:
+        return asked
+    return {**asked, "mask_out": default_picture(person, garment).with_suffix(".mask.png")}
+
+
+def then_animate(request: "TryonRequest", driver: Path) -> dict[str, Any]:
+    """The dressed person follows a driver: OUT.mp4 beside OUT, by the shipped model for animation (the paper's Fig. 10)."""
+    from engines.core.bundle import DEFAULT_MODEL
+    from engines.generate.animate import animate
+    from engines.generate.request import AnimateRequest
+    from scd_cli.console import Console
+
+    clip = AnimateRequest(
+        reference=request.output, poses=driver, output=request.output.with_suffix(".mp4"), model=DEFAULT_MODEL, seed=request.seed,
+        providers=request.providers, overwrite=request.overwrite,
+    )  # fmt: skip
+    return animate(clip, Console()).to_json()

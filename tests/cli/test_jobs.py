@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from engines.core.errors import ScdError, UsageError
-from scd_cli.commands.animate import animate, listed_jobs
-from scd_cli.jobs import arguments, command_of, long_flags, parsed, read_rows
+from scd_cli.commands.animate import animate
+from scd_cli.commands.animate import list_of_jobs as listed_jobs
+from scd_cli.jobs import Columns, arguments, command_of, long_flags, parsed, read_rows
+
+COLUMNS = Columns(("ref",), ("poses",), (("reference", "ref"),))
 
 
 def asked(tmp_path: Path, jobs: object, **options: Any) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def test_a_list_that_is_none(tmp_path: Path, name: str, data: bytes | None, said
     if data is not None:
         (tmp_path / name).write_bytes(data)
     with pytest.raises(ScdError) as caught:
-        read_rows(str(tmp_path / name))
+        read_rows(str(tmp_path / name), COLUMNS)
     assert said in str(caught.value)
 
 
@@ -96,4 +99,4 @@ def test_every_flag_of_a_clip_is_a_column() -> None:
     assert flags["mute"]
     assert not flags["steps"]
     with pytest.raises(UsageError):
-        arguments({"ref": "a", "poses": "b", "jobs": "c"}, flags)
+        arguments({"ref": "a", "poses": "b", "jobs": "c"}, flags, COLUMNS)

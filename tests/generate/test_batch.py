@@ -1,6 +1,7 @@
 """Batches: each job made, skipped or reported; what was loaded and read once serves all; nothing is made twice."""
 
 import json
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from PIL import Image
 
 from engines.core.errors import UsageError
 from engines.core.report import NullReport, Report
-from engines.generate import batch, studio
+from engines.generate import studio
 from engines.generate.animate import animate
-from engines.generate.batch import BatchOptions, Job, Outcome, run_batch
+from engines.generate.batch import BatchOptions, Job, Outcome, run_batch, together
 from engines.generate.request import AnimateRequest
+from engines.generate.tryon_request import TryonRequest
 from engines.media.workspace import take, workspace_path
 from engines.pose.files import save_track
 from tests.generate.test_animate import Notes, track
@@ -110,16 +112,11 @@ def test_fail_fast(jobs: list[Job]) -> None:
     assert (done["made"], done["failed"], done["left"]) == (1, 1, 1)
 
 
-def test_a_fault_of_ours_is_reported_like_any_other(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    real, broken = batch.animate, jobs[0].request
+def test_a_fault_of_ours_is_reported_like_any_other(jobs: list[Job]) -> None:
+    def broken(*rest: Any) -> Any:
+        raise ZeroDivisionError("a\nbug")
 
-    def sometimes(request: AnimateRequest, *rest: Any) -> Any:
-        if request is broken:
-            raise ZeroDivisionError("a\nbug")
-        return real(request, *rest)
-
-    monkeypatch.setattr(batch, "animate", sometimes)
-    done = run_batch(jobs[:2], NullReport(), BatchOptions())
+    done = run_batch([replace(jobs[0], work=broken), jobs[1]], NullReport(), BatchOptions())
     assert [o["error"] for o in done["outcomes"]] == ["ZeroDivisionError: a bug", ""]
 
 
@@ -148,8 +145,29 @@ def test_two_jobs_cannot_write_one_file(jobs: list[Job]) -> None:
     twin = Job(9, replace(request, output=request.output.parent / ".." / "out" / "1.mp4"))
     with pytest.raises(UsageError, match=r"jobs 1 and 9 both write .*1\.mp4"):
         run_batch([jobs[0], twin], NullReport(), BatchOptions())
+    beside = Job(10, replace(request, output=request.output.with_name("1.preview.png")))
+    with pytest.raises(UsageError, match=r"jobs 1 and 10 both write .*1\.preview\.png"):
+        run_batch([replace(jobs[0], request=replace(request, preview=True)), beside], NullReport(), BatchOptions())
     with pytest.raises(UsageError, match="no jobs"):
         run_batch([], NullReport(), BatchOptions())
+
+
+def test_pictures_and_masks_of_tryons_do_not_collide(tmp_path: Path) -> None:
+    first = TryonRequest(person=tmp_path / "p", garment=tmp_path / "g", output=tmp_path / "a.png", model="m", samples=3)
+    for name in ("a-3.png", "a.mask.png"):
+        with pytest.raises(UsageError, match=f"jobs 1 and 2 both write .*{name}"):
+            run_batch([Job(1, first), Job(2, replace(first, output=tmp_path / name))], NullReport(), BatchOptions())
+
+
+def test_jobs_with_one_key_lie_together_in_their_order(jobs: list[Job]) -> None:
+    bad = Job(9, None, "not understood")
+    mixed = [jobs[0], jobs[2], bad, jobs[1], jobs[3], jobs[4]]
+    assert [job.number for job in together(mixed, lambda request: request.reference)] == [1, 2, 3, 4, 9, 5]  # type: ignore[union-attr]
+    assert together(jobs, lambda request: None) == jobs
+
+
+def test_jobs_of_either_kind_travel_to_other_processes(jobs: list[Job]) -> None:
+    assert pickle.loads(pickle.dumps(jobs[0])) == jobs[0]
 
 
 def test_an_interruption_keeps_the_lines_so_far(jobs: list[Job], tmp_path: Path) -> None:

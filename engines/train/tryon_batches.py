@@ -1,0 +1,206 @@
+"""The batches of try-on: people with a hole where their garment was, the garment alone, noise and timesteps, from (seed, step) alone.
+
+Pictures are read as they are needed: each step cuts another window out of them and takes another mask.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engines.core.errors import ScdError
+from engines.core.pairs import Pair
+from engines.generate.known import HIDDEN, latent_mask
+from engines.media.crop import MARGIN, Window, window_around
+from engines.media.fit import fit_and_pad
+from engines.media.images import read_image
+from engines.model.autoencoder import Autoencoder
+from engines.model.stable_vae import StableVae
+from engines.pose.draw import DrawStyle, draw_pose
+from engines.pose.files import load_track
+from engines.pose.garment import grown
+from engines.train.autoencoder import to_tensor
+from engines.train.batches import pose_tensor, random_style, shifted_timesteps
+from engines.train.frames import prefetched
+from engines.train.recipe import Masks, TryonRecipe
+from engines.train.variation import Variation, draw_variation, recoloured, vary_points
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Points = NDArray[np.float32]
+
+
+class Fitting(NamedTuple):
+    """A pair at the model's size: person and garment uint8 (H, W, 3), mask (H, W), and the points (P, 133, 3) of the person, which count in
+    pixels of a picture of `size`; None where they are not known."""
+
+    person: Picture
+    garment: Picture
+    mask: Mask
+    points: Points | None
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class TryonBatch:
+    """R pairs: ref_latents of the garments (R, C, h, w), zero where `null` was drawn; latents of the people; known, latents of the people
+    without what the mask hides; mask (R, 1, h, w), 1 where noise goes; pose (R, 3, H, W); noise like latents; timesteps (R,)."""
+
+    ref_latents: Tensor
+    latents: Tensor
+    known: Tensor
+    mask: Tensor
+    pose: Tensor
+    noise: Tensor
+    timesteps: Tensor
+
+
+@dataclass(frozen=True)
+class TryonDraft:
+    """A batch before encoding; `null` (R,) says which garments become the null reference."""
+
+    fittings: list[Fitting]
+    poses: list[Picture]
+    null: NDArray[np.bool_]
+    noise: NDArray[np.float32]
+    timesteps: NDArray[np.int64]
+
+
+def read_mask(pair: Pair, shape: tuple[int, int]) -> Mask:
+    """The data set's mask, white where to repaint. ScdError where there is none, none of it is white, or it has another size."""
+    if pair.mask is None:
+        raise ScdError(f"the pair {pair.name} has no mask in agnostic-mask", "make it with scd tryon PERSON --mask-only -o MASK")
+    mask = read_image(pair.mask, "the mask")[..., 0] >= 128
+    if mask.shape != shape or not mask.any():
+        what = "is empty" if mask.shape == shape else f"is {mask.shape[1]}x{mask.shape[0]}, not {shape[1]}x{shape[0]} as its person"
+        raise ScdError(f"the mask {pair.mask} {what}", "make it again with scd tryon PERSON --mask-only -o MASK")
+    return mask
+
+
+def read_points(pair: Pair) -> Points | None:
+    """(P, 133, 3) in pixels of the person's picture."""
+    return None if pair.keypoints is None else load_track(pair.keypoints).points[0]
+
+
+def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, size: tuple[int, int]) -> Fitting:
+    """What the window shows, fit into the model's size; the points count in pixels of the window."""
+    canvas, box = fit_and_pad(np.ascontiguousarray(person[window.place]), size, "edge")
+    inner = cv2.resize(mask[window.place].astype(np.float32), (box.width, box.height), interpolation=cv2.INTER_AREA) > 0
+    hole = np.zeros(canvas.shape[:2], bool)
+    hole[box.top : box.top + box.height, box.left : box.left + box.width] = inner
+    points = read_points(pair)
+    if points is not None:
+        points = points - np.array([window.left, window.top, 0], np.float32)
+    garment = fit_and_pad(read_image(pair.garment, "the garment"), size, "edge")[0]
+    return Fitting(canvas, garment, hole, points, (window.width, window.height))
+
+
+def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:
+    """The mask, grown, or the rectangle around it."""
+    if rng.random() < masks.box:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        out = np.zeros_like(mask)
+        out[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+        return out
+    return grown(mask, round(rng.uniform(0, masks.grow) * mask.shape[0]))
+
+
+def mirrored(fitting: Fitting, variation: Variation) -> Fitting:
+    """Person, garment and mask in other colours, and mirrored where the variation says so."""
+    pictures = [recoloured(picture, variation.colour) for picture in (fitting.person, fitting.garment)]
+    if not variation.mirror:
+        return fitting._replace(person=pictures[0], garment=pictures[1])
+    person, garment = (np.ascontiguousarray(picture[:, ::-1]) for picture in pictures)
+    points = None if fitting.points is None else vary_points(fitting.points, fitting.size, variation)
+    return Fitting(person, garment, np.ascontiguousarray(fitting.mask[:, ::-1]), points, fitting.size)
+
+
+def plain_fitting(pair: Pair, size: tuple[int, int]) -> Fitting:
+    """A pair as `scd tryon` would see it."""
+    person = read_image(pair.person, "the person")
+    mask = read_mask(pair, person.shape[:2])
+    return cut_out(pair, mask, person, window_around(mask, size, MARGIN), size)
+
+
+def drawn_pose(fitting: Fitting, size: tuple[int, int], style: DrawStyle) -> Picture:
+    if fitting.points is None:
+        return np.zeros((size[1], size[0], 3), np.uint8)
+    return draw_pose(fitting.points, fitting.size, size, style)
+
+
+class Encoder:
+    """Pictures through a frozen autoencoder, without gradients; `half` in bfloat16."""
+
+    def __init__(self, autoencoder: Autoencoder | StableVae, half: bool) -> None:
+        self.autoencoder, self.half = autoencoder, half
+
+    def __call__(self, pictures: Sequence[Picture]) -> Tensor:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            return self.autoencoder.encode(to_tensor(np.stack(pictures))).float()
+
+
+def hidden(fitting: Fitting) -> Picture:
+    """The person with a grey hole where the mask is: nothing of what is to be learnt can leak through the autoencoder's wide sight."""
+    return np.where(fitting.mask[..., None], HIDDEN, fitting.person)
+
+
+class TryonBatches:
+    """Makes the batch of a step from (seed, step) alone; each pass over the pairs is a fresh permutation."""
+
+    def __init__(self, recipe: TryonRecipe, pairs: list[Pair], encoder: Encoder) -> None:
+        self.recipe, self.pairs, self.encoder = recipe, pairs, encoder
+
+    def chosen(self, step: int) -> list[Pair]:
+        count, total, seed = self.recipe.batching.pairs, len(self.pairs), self.recipe.seed
+        places = range(step * count, (step + 1) * count)
+        return [self.pairs[int(np.random.default_rng([seed, 7, p // total]).permutation(total)[p % total])] for p in places]
+
+    def fitting(self, rng: np.random.Generator, pair: Pair) -> Fitting:
+        """One pair as this step sees it."""
+        recipe, size = self.recipe, self.recipe.model.size
+        person = read_image(pair.person, "the person")
+        mask = varied_mask(rng, read_mask(pair, person.shape[:2]), recipe.masks)
+        shift = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1)))
+        window = window_around(mask, size, float(rng.uniform(*recipe.masks.margin)), shift)
+        fitting = cut_out(pair, mask, person, window, size)
+        if rng.random() >= recipe.augmentation.share:
+            return fitting
+        return mirrored(fitting, replace(draw_variation(rng, recipe.augmentation), zoom=1.0))
+
+    def draft(self, step: int) -> TryonDraft:
+        """Everything of a step's batch but the passes of the encoder."""
+        recipe, batching = self.recipe, self.recipe.batching
+        rng = np.random.default_rng([recipe.seed, 1, step])
+        fittings, poses, null = [], [], []
+        for pair in self.chosen(step):
+            fitting, style = self.fitting(rng, pair), random_style(rng, recipe.pose_style)
+            null.append(rng.random() < batching.drop_reference)
+            known_pose = fitting if rng.random() >= batching.drop_pose else fitting._replace(points=None)
+            fittings.append(fitting)
+            poses.append(drawn_pose(known_pose, recipe.model.size, style))
+        columns, rows = recipe.model.latent_size
+        noise = rng.standard_normal((len(fittings), recipe.model.unet.latent_channels, rows, columns), dtype=np.float32)
+        times = shifted_timesteps(rng, len(fittings), batching.timestep_shift, recipe.schedule.train_timesteps)
+        return TryonDraft(fittings, poses, np.array(null), noise, times)
+
+    def finish(self, draft: TryonDraft) -> TryonBatch:
+        fittings = draft.fittings
+        encoded = self.encoder([*(f.garment for f in fittings), *(f.person for f in fittings), *(hidden(f) for f in fittings)])
+        garments, people, known = encoded.chunk(3)
+        mask = np.stack([latent_mask(f.mask, self.recipe.model.downscale) for f in fittings])
+        return TryonBatch(
+            garments * torch.from_numpy(~draft.null).float()[:, None, None, None], people, known, torch.from_numpy(mask)[:, None],
+            pose_tensor(draft.poses), torch.from_numpy(draft.noise), torch.from_numpy(draft.timesteps),
+        )  # fmt: skip
+
+    def make(self, step: int) -> TryonBatch:
+        return self.finish(self.draft(step))
+
+    def between(self, start: int, stop: int) -> Iterator[TryonBatch]:
+        """The batches of these steps; the next draft is made in a thread."""
+        return map(self.finish, prefetched(self.draft, start, stop))

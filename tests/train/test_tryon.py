@@ -1,0 +1,164 @@
+"""Training of try-on at tiny size: real stages on a small made-up VITON-HD folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from engines.core.errors import ScdError  # noqa: E402
+from engines.core.pairs import train_pairs  # noqa: E402
+from engines.core.recipe import parse, read_toml  # noqa: E402
+from engines.core.report import NullReport  # noqa: E402
+from engines.model import checkpoint as checkpoints  # noqa: E402
+from engines.model.checkpoint import prefixed, save_checkpoint  # noqa: E402
+from engines.train.recipe import TryonRecipe  # noqa: E402
+from engines.train.run import train  # noqa: E402
+from engines.train.tryon import Start, tryon_loss  # noqa: E402
+from engines.train.tryon_batches import Encoder, TryonBatches, hidden, plain_fitting  # noqa: E402
+from tests.core.pair_trees import viton  # noqa: E402
+from tests.model.tiny import tiny_autoencoder  # noqa: E402
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "tryon" / "mini.toml"
+IDS = [f"{n:05d}_00" for n in range(8)]
+SMALL = [
+    "model.size=[32,64]", "model.unet.latent_channels=4", "model.unet.channels=[32,64]", "model.unet.attention=[true,true]",
+    "model.unet.head_size=16", "model.unet.groups=8", "model.pose.channels=[8,8,8]", "batching.pairs=3", "sampling.steps=2",
+    "initial=", "logging.validation_pairs=2", "logging.log_every=1", "logging.validate_every=100", "optim.warmup_steps=2",
+    "optim.decay_steps=1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return viton(tmp_path_factory.mktemp("viton"), ids=IDS)
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from dataclasses import asdict
+
+    torch.manual_seed(0)
+    model, run = tiny_autoencoder(), tmp_path_factory.mktemp("ae")
+    facts = {"kind": "autoencoder", "name": "tiny", "step": 1, "recipe": {"autoencoder": asdict(model.spec)}}
+    save_checkpoint(run, model.state_dict(), {}, facts, 1)
+    return run
+
+
+def settings(autoencoder: Path, count: int, *more: str) -> list[str]:
+    return [*SMALL, f"autoencoder={autoencoder}", f"optim.steps={count}", *more]
+
+
+def run(out: Path, data: Path, overrides: list[str], resume: bool = False) -> dict[str, Any]:
+    return train(RECIPE, overrides, out, data, resume, NullReport())
+
+
+def losses(out: Path) -> list[float]:
+    return [line["loss"] for line in map(json.loads, (out / "log.jsonl").read_text().splitlines()) if "loss" in line]
+
+
+def recipe_of(overrides: list[str]) -> TryonRecipe:
+    return parse(TryonRecipe, read_toml(RECIPE, overrides), "recipe")
+
+
+def test_twenty_steps_and_an_exact_resume(data: Path, autoencoder: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(whole, data, settings(autoencoder, 20))
+    run(broken, data, settings(autoencoder, 9))
+    run(broken, data, settings(autoencoder, 20), resume=True)
+    assert len(losses(whole)) == 20
+    assert losses(broken)[:8] == losses(whole)[:8]  # the ninth step of a run of nine is its last, at a lower rate
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    flat = "optim.decay_steps=0"
+    run(straight, data, settings(autoencoder, 12, flat))
+    run(resumed, data, settings(autoencoder, 5, flat))
+    run(resumed, data, settings(autoencoder, 12, flat), resume=True)
+    assert losses(resumed) == losses(straight)
+    first, second = (checkpoints.need(folder, "scd", "") for folder in (straight, resumed))
+    assert all(torch.equal(tensor, second.weights()[name]) for name, tensor in first.weights().items())
+    assert first.facts["task"] == "tryon"
+    assert (whole / "sheets" / "000020.png").is_file()
+
+
+def test_the_second_column_of_the_list_is_not_used(data: Path, autoencoder: Path, tmp_path: Path) -> None:
+    other = viton(tmp_path / "other", ids=IDS)
+    path = other / "train_pairs.txt"
+    rows = [line.split() for line in path.read_text().splitlines()]
+    path.write_text("".join(f"{person} {rows[-n - 1][1]}\n" for n, (person, _) in enumerate(rows)))
+    assert path.read_text() != (data / "train_pairs.txt").read_text()
+    run(tmp_path / "a", data, settings(autoencoder, 2))
+    run(tmp_path / "b", other, settings(autoencoder, 2))
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert [p.garment.name for p in train_pairs(other)] == [p.person.name for p in train_pairs(other)]
+
+
+def test_noise_lies_in_the_mask_alone_and_the_loss_looks_nowhere_else(data: Path, autoencoder: Path) -> None:
+    recipe = recipe_of(settings(autoencoder, 1, "batching.drop_reference=0.0"))
+    start = Start(recipe)
+    batch = TryonBatches(recipe, train_pairs(data), Encoder(start.autoencoder, False)).make(0)
+    seen: list[torch.Tensor] = []
+
+    class Spy:
+        pose_encoder = staticmethod(lambda pose: torch.zeros(len(pose), 32, 8, 4))
+        reference = staticmethod(lambda latents, features: [])
+
+        @staticmethod
+        def target(latents: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+            seen.append(latents)
+            return torch.zeros_like(latents)
+
+    value = float(tryon_loss(Spy(), recipe, batch, torch.ones(4)))  # type: ignore[arg-type]
+    outside = (batch.mask == 0).expand_as(seen[0])
+    assert torch.equal(seen[0][outside], batch.known[outside])
+    assert not torch.equal(seen[0][~outside], batch.known[~outside])
+    changed = batch.__class__(**{**batch.__dict__, "latents": torch.where(outside, batch.latents + 5, batch.latents)})
+    assert float(tryon_loss(Spy(), recipe, changed, torch.ones(4))) == pytest.approx(value)  # type: ignore[arg-type]
+    inside = batch.__class__(**{**batch.__dict__, "latents": torch.where(outside, batch.latents, batch.latents + 5)})
+    assert float(tryon_loss(Spy(), recipe, inside, torch.ones(4))) > value + 0.1  # type: ignore[arg-type]
+
+
+def test_what_the_mask_hides_cannot_be_seen_in_the_known_part(data: Path) -> None:
+    fitting = plain_fitting(train_pairs(data)[0], (32, 64))
+    assert fitting.mask.any()
+    assert not fitting.mask.all()
+    other = fitting._replace(person=np.where(fitting.mask[..., None], 255 - fitting.person, fitting.person))
+    assert np.array_equal(hidden(fitting), hidden(other))
+
+
+def test_the_same_step_gives_the_same_batch_and_another_gives_another(data: Path, autoencoder: Path) -> None:
+    recipe = recipe_of(settings(autoencoder, 1))
+    encoder = Encoder(Start(recipe).autoencoder, False)
+    first, again = (TryonBatches(recipe, train_pairs(data), encoder).make(3) for _ in range(2))
+    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in first.__dict__)
+    other = TryonBatches(recipe, train_pairs(data), encoder).make(4)
+    assert not torch.equal(first.latents, other.latents)
+
+
+def test_training_without_masks_says_what_makes_them(data: Path, autoencoder: Path, tmp_path: Path) -> None:
+    bare = viton(tmp_path / "bare", ids=IDS)
+    for path in (bare / "train" / "agnostic-mask").iterdir():
+        path.unlink()
+    with pytest.raises(ScdError, match="no mask"):
+        run(tmp_path / "run", bare, settings(autoencoder, 2))
+
+
+def test_garments_of_the_test_part_are_left_out_where_asked(autoencoder: Path, tmp_path: Path) -> None:
+    leaky = viton(tmp_path / "leaky", ids=IDS)
+    rng = np.random.default_rng(0)
+    from PIL import Image
+
+    for number, path in enumerate(sorted((leaky / "train" / "cloth").iterdir())):
+        Image.fromarray(rng.integers(0, 256, (48, 32, 3), dtype=np.uint8)).resize((96, 144)).save(path, quality=95)
+        test = leaky / "test" / "cloth" / path.name
+        if number < 2:
+            test.write_bytes(path.read_bytes())
+        else:
+            Image.fromarray(rng.integers(0, 256, (48, 32, 3), dtype=np.uint8)).resize((96, 144)).save(test, quality=95)
+    from engines.train.tryon import pairs_of
+
+    kept = pairs_of(recipe_of(settings(autoencoder, 1, "drop_leaked=true")), leaky, NullReport())
+    assert [pair.name for pair in kept] == IDS[2:]
+    assert len(pairs_of(recipe_of(settings(autoencoder, 1)), leaky, NullReport())) == 8
