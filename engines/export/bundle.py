@@ -39,7 +39,7 @@ def load(request: ExportRequest) -> "SavedModel":
 def export_bundle(request: ExportRequest, report: Report) -> dict[str, Any]:
     """Write the bundle, and engines for the TensorRT flavours; returns bundle.json and their figures.
 
-    Weights are rounded to float16 first, so parity compares the same model on both sides.
+    Weights are rounded to float16, or those of the network to int8, first, so parity compares the same model on both sides.
     """
     check_request(request)
     try:
@@ -68,15 +68,16 @@ def write_bundle(saved: "SavedModel", folder: Path, request: ExportRequest, repo
     from engines.export.samples import held_out_samples
     from engines.export.torch_twin import saved_spec
     from engines.export.weights import write_weights
-    from engines.export.writing import Writing, model_tensors, round_to_half
+    from engines.export.writing import Writing, model_tensors, round_to_half, round_to_int8
     from engines.model.checkpoint import WEIGHTS
     from engines.sessions.memory import give_back
 
     saved_spec(saved, request.frames)  # refuses frames that the model cannot take
     round_to_half(saved.model, saved.autoencoder)
+    int8 = round_to_int8(saved.model) if request.weights == "int8" else {}
     graphs = bundle_graphs(saved.model, saved.autoencoder)
     with report.stage("write weights", 1) as bar:
-        weights = write_weights(folder / WEIGHTS, model_tensors(saved))
+        weights = write_weights(folder / WEIGHTS, model_tensors(saved, int8))
         give_back()
         bar.advance(1)
     real = {}

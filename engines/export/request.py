@@ -8,6 +8,7 @@ from engines.core.bundle import FLAVOURS
 from engines.core.errors import UsageError
 
 Precision = Literal["fp32", "fp16", "int8"]
+Weights = Literal["fp16", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,8 @@ class ExportRequest:
     """What the user asked for.
 
     `checkpoint`: a run of scd train, a bundle, a diffusers folder of Stable Diffusion 1.5 or its id on the hub. `precision` None is
-    float32 on CPUs and float16 on GPUs. `frames`: least, usual and most frames of a window. `data`: a data set whose held-out frames
+    float32 on CPUs and float16 on GPUs. `weights`: how the file keeps the network's, which are computed with in `precision` all the same.
+    `frames`: least, usual and most frames of a window. `data`: a data set whose held-out frames
     serve as real inputs and, with int8, to measure ranges. `attn_accum`: "fp32" has TensorRT add up attention in float32.
     `motion_adapter`: AnimateDiff's motion modules for a checkpoint without. `engines`: take the TensorRT flavours that are installed.
     `targets`: compute capabilities of trt-rtx engines.
@@ -33,6 +35,7 @@ class ExportRequest:
     motion_adapter: Path | None = None
     engines: bool = False
     targets: tuple[str, ...] = ("86", "89", "120")
+    weights: Weights = "fp16"
 
 
 def check_request(request: ExportRequest) -> None:
@@ -45,6 +48,8 @@ def check_request(request: ExportRequest) -> None:
         raise UsageError("int8 needs real inputs to measure ranges on", "name a data set of scd prepare-data with --data")
     if request.precision == "int8" and gpu:
         raise UsageError(f"int8 is for CPUs, not for {gpu[0]}", "leave --precision out: the GPU flavours are float16")
+    if request.weights == "int8" and (gpu or request.engines or request.precision == "int8"):
+        raise UsageError("--weights int8 is for float32 graphs on CPUs alone", "leave it out, or --flavour, --trt and --precision")
     if request.precision == "fp16" and not gpu:
         raise UsageError("float16 is 4-6 times slower than float32 on CPUs", "leave --precision out, or name a GPU flavour with --flavour")
     tensorrt = [flavour for flavour in gpu if flavour.startswith("trt")]

@@ -1,7 +1,7 @@
 """Writing the graphs of a bundle: each in float32 for the CPU first, through all gates, then in the dialects of the GPU flavours."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -18,7 +18,7 @@ from engines.export.exportable import ORT_FP16, ORT_FP32, TENSORRT, TENSORRT_COD
 from engines.export.flops import flop
 from engines.export.graphs import Graph, trace
 from engines.export.parity import gates, gates_half
-from engines.export.weights import WeightFile, move_weights, save_graph
+from engines.export.weights import Rounded, WeightFile, move_weights, rounded, save_graph
 from engines.model.checkpoint import prefixed
 from engines.model.loading import SavedModel
 from engines.sessions.gates import Arrays
@@ -27,6 +27,7 @@ from engines.sessions.memory import give_back
 if TYPE_CHECKING:
     from engines.export.request import ExportRequest
 
+INT8_FROM = 4096  # elements: smaller tensors are a hundredth of the file
 DTYPES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.FLOAT16: "float16"}
 
 
@@ -38,10 +39,22 @@ def round_to_half(*modules: nn.Module) -> None:
                 tensor.copy_(tensor.half())
 
 
-def model_tensors(saved: SavedModel) -> dict[str, NDArray[np.float16]]:
-    """All tensors of model and autoencoder under the names that a checkpoint has."""
+def round_to_int8(module: nn.Module) -> dict[str, Rounded]:
+    """The module's large tensors of two dimensions and more as int8 will hold them, in their place; also what the file holds, by name."""
+    out = {}
+    with torch.no_grad():
+        for name, tensor in module.named_parameters():
+            if tensor.dim() > 1 and tensor.numel() >= INT8_FROM:
+                out[name] = rounded(tensor.numpy())
+                tensor.copy_(torch.from_numpy(out[name].values))
+    return out
+
+
+def model_tensors(saved: SavedModel, int8: Mapping[str, Rounded]) -> dict[str, NDArray[np.float16] | Rounded]:
+    """All tensors of model and autoencoder under the names that a checkpoint has; those of the model's that `int8` has as it has them."""
     tensors = prefixed("scd", saved.model.state_dict()) | prefixed("autoencoder", saved.autoencoder.state_dict())
-    return {name: tensor.half().numpy() for name, tensor in tensors.items()}
+    halves: dict[str, NDArray[np.float16] | Rounded] = {name: tensor.half().numpy() for name, tensor in tensors.items()}
+    return halves | {f"scd.{name}": value for name, value in int8.items()}
 
 
 def io_of(file: str, model: onnx.ModelProto) -> dict[str, Any]:

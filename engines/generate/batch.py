@@ -16,7 +16,7 @@ from engines.generate.animate import animate
 from engines.generate.request import AnimateRequest, AnimateSummary
 from engines.generate.studio import Studio
 from engines.generate.tryon_request import TryonRequest, TryonSummary
-from engines.media.workspace import Taken, take, workspace_path
+from engines.media.workspace import Taken, take, workspace, workspace_path
 
 Status = Literal["made", "skipped", "failed", "taken"]
 Request = AnimateRequest | TryonRequest
@@ -102,8 +102,6 @@ def do_job(job: Job, studio: Studio, options: BatchOptions, wait: bool = False) 
         tidy(request.output)
         return ended("skipped")
     try:
-        if options.skip_existing:
-            forget(request)
         return ended("made", summary=job.work(request, studio.report, studio, wait).to_json())
     except Taken:
         return ended("taken")
@@ -126,18 +124,6 @@ def tidy(output: Path) -> None:
         held = take(output)
         if held is not None:
             held.remove()
-
-
-def forget(request: Request) -> None:
-    """Take away the mask and the samples of a try-on that was killed before its result stood: a try-on is made again as a whole."""
-    if not isinstance(request, TryonRequest) or not workspace_path(request.output).is_dir():
-        return
-    held = take(request.output)
-    if held is None:
-        return
-    for path in files_of(request) if not os.path.lexists(request.output) else ():
-        path.unlink(missing_ok=True)
-    held.remove()
 
 
 class Quiet(NullReport):

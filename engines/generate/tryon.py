@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from engines.media.images import read_image, write_mask
 from engines.media.output import check_output
 from engines.media.paste import pasted
 from engines.media.photo import EXACT, Photo, check_ending, read_photo, write_photo
-from engines.media.workspace import workspace
+from engines.media.workspace import workspace, workspace_path
 from engines.pose.draw import DrawStyle, draw_pose
 
 Picture = NDArray[np.uint8]
@@ -117,16 +118,28 @@ def tryon(request: TryonRequest, report: Report, studio: Studio | None = None, w
     """
     own = studio or Studio(report)
     seconds: dict[str, float] = {}
+    make_way(request, wait)
     with timed(seconds, "check"):
         fitting = check(request, own, seconds)
         backend = own.backend(request.model, request.providers)
     say(fitting, backend, report)
-    with workspace(request.output, wait):
+    with workspace(request.output, wait) as folder:
         check_output(request.output, request.overwrite)  # another process may have made it since
-        summary = make(fitting, own, backend, seconds)
+        summary = make(fitting, own, backend, folder, seconds)
     each = ", ".join(f"{stage} {spent:.2f}" for stage, spent in seconds.items())
     report.note(f"seconds: {each}")
     return summary
+
+
+def make_way(request: TryonRequest, wait: bool) -> None:
+    """Take away the mask and the samples of a try-on that was killed before its result stood: a try-on is made again as a whole.
+
+    Taken, or with `wait` waiting, while another process makes it: that one's mask is no file in the way.
+    """
+    if workspace_path(request.output).is_dir():
+        with workspace(request.output, wait):
+            for path in (*request.outputs, request.mask_path) if not os.path.lexists(request.output) else ():
+                path.unlink(missing_ok=True)
 
 
 def say(fitting: Fitting, backend: Backend, report: Report) -> None:
@@ -137,7 +150,7 @@ def say(fitting: Fitting, backend: Backend, report: Report) -> None:
         report.note(f"{fitting.request.output.name} is a JPEG, which changes all pixels a little; .png and .webp keep them")
 
 
-def make(fitting: Fitting, studio: Studio, backend: Backend, seconds: dict[str, float]) -> TryonSummary:
+def make(fitting: Fitting, studio: Studio, backend: Backend, folder: Path, seconds: dict[str, float]) -> TryonSummary:
     request, settings = fitting.request, fitting.settings
     points = fitting.found.points
     if points is None:
@@ -155,7 +168,7 @@ def make(fitting: Fitting, studio: Studio, backend: Backend, seconds: dict[str, 
         backend=backend.name, device=pipeline.device, inputs={str(path): studio.sha256(path) for path in inputs}, seconds=seconds,
     )  # fmt: skip
     with timed(seconds, "decode and write"):
-        write(fitting, pipeline, latents, summary)
+        write(fitting, pipeline, latents, summary, folder)
     if not studio.lasting:
         studio.close()
     return summary
@@ -185,7 +198,7 @@ def denoised(fitting: Fitting, pose: Picture, pipeline: Pipeline, studio: Studio
         return pipeline.denoise(features, settings, lambda: bar.advance(1), known=known)
 
 
-def write(fitting: Fitting, pipeline: Pipeline, latents: NDArray[np.float32], summary: TryonSummary) -> None:
+def write(fitting: Fitting, pipeline: Pipeline, latents: NDArray[np.float32], summary: TryonSummary, folder: Path) -> None:
     """The mask, and the pictures from the last sample to the first: once `output` is there, all is."""
     request, photo, window = fitting.request, fitting.photo, fitting.window
     said = metadata(summary)
@@ -193,9 +206,9 @@ def write(fitting: Fitting, pipeline: Pipeline, latents: NDArray[np.float32], su
     for canvas in pipeline.decode(latents):
         made = unpad(canvas, fitting.box, (window.width, window.height))
         results.append(photo.repainted(pasted(photo.rgb, made, window, fitting.found.mask)))
-    write_mask(request.mask_path, fitting.found.mask, request.overwrite)
+    write_mask(request.mask_path, fitting.found.mask, request.overwrite, folder)
     for number, (path, result) in reversed(list(enumerate(zip(request.outputs, results, strict=True)))):
-        write_photo(path, result, request.overwrite, said | {"sample": str(number + 1)})
+        write_photo(path, result, request.overwrite, said | {"sample": str(number + 1)}, folder)
 
 
 def metadata(summary: TryonSummary) -> dict[str, str]:

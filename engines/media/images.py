@@ -94,7 +94,7 @@ def write_png(path: Path, rgb: Picture, overwrite: bool) -> None:
         Image.fromarray(rgb).save(temporary, format="PNG")
 
 
-def write_mask(path: Path, mask: NDArray[np.bool_], overwrite: bool) -> None:
-    """Write (H, W) as 8-bit grey PNG, 255 where True, atomically."""
-    with atomic(path, overwrite) as temporary:
+def write_mask(path: Path, mask: NDArray[np.bool_], overwrite: bool, workspace: Path | None = None) -> None:
+    """Write (H, W) as 8-bit grey PNG, 255 where True, atomically; `workspace` as of atomic."""
+    with atomic(path, overwrite, workspace) as temporary:
         Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")

@@ -94,8 +94,9 @@ def objection(raster: Raster) -> tuple[str, str] | None:
     if 0 < grey.max() <= LABELS:
         return f"is near black everywhere, its brightest level is {grey.max()} of 255", "save it with 255 where to repaint"
     extreme = ((grey < 64) | (grey >= 192)) & ~coloured
-    hole = (np.abs(raster.rgb.astype(np.int16) - WHITE) <= HOLE_LEVELS).all(-1)
-    if hole.mean() > HOLE and (~extreme & ~hole).mean() > 0.1:
+    off = np.abs(raster.rgb.astype(np.int16) - WHITE).max(-1)
+    hole, beside = off <= HOLE_LEVELS, (off > HOLE_LEVELS) & (off <= 3 * HOLE_LEVELS) & ~coloured
+    if hole.mean() > HOLE + beside.mean() and (~extreme & ~hole).mean() > 0.1:
         where = "name the mask that belongs to it (agnostic-mask/NAME_mask.png in VITON-HD's folders)"
         return "looks like an agnostic picture, a person with a grey hole, which does not say exactly where to repaint", where
     if extreme.mean() >= 0.6 and coloured.mean() < 0.05:
@@ -108,6 +109,8 @@ def objection(raster: Raster) -> tuple[str, str] | None:
 def from_alpha(raster: Raster, alpha: Bytes, what: str) -> Bytes | None:
     """Grey (H, W), white where to repaint, from a file that is clear in some places and not in others; None where it is not."""
     there = alpha >= WHITE
+    if not there.any():
+        raise ScdError(f"{what} is transparent everywhere", MAKE)
     if there.mean() > 1 - NOISE or alpha.max() - alpha.min() < WHITE:
         return None
     left = raster.bare[there]

@@ -59,10 +59,10 @@ def check_ending(path: Path) -> None:
         raise UsageError(f"the output {path} ends in no format of pictures", f"use -o with one of: {' '.join(ENDINGS)}")
 
 
-def write_photo(path: Path, photo: Photo, overwrite: bool, said: Mapping[str, str]) -> None:
+def write_photo(path: Path, photo: Photo, overwrite: bool, said: Mapping[str, str], workspace: Path | None = None) -> None:
     """Write it, atomically, in the format of the ending: PNG and WebP bit for bit, JPEG (over white, without alpha) nearly.
 
-    `said`: what the file says of itself, as text chunks of a PNG. UsageError for other endings.
+    `said`: what the file says of itself, as text chunks of a PNG. `workspace` as of atomic. UsageError for other endings.
     """
     check_ending(path)
     kind = path.suffix.lower()
@@ -75,7 +75,7 @@ def write_photo(path: Path, photo: Photo, overwrite: bool, said: Mapping[str, st
         options |= {"lossless": True, "exact": True}  # exact: colours below alpha 0 stay what they are
     else:
         pixels, options = photo.seen, options | {"quality": JPEG_QUALITY, "subsampling": 0}
-    with atomic(path, overwrite) as temporary:
+    with atomic(path, overwrite, workspace) as temporary:
         Image.fromarray(pixels).save(temporary, format={".png": "PNG", ".webp": "WEBP"}.get(kind, "JPEG"), **options)
 
 

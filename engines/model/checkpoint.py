@@ -16,6 +16,7 @@ from engines.core.bundle import read_bundle
 from engines.core.errors import ScdError
 
 WEIGHTS, STATE, FACTS = "model.safetensors", "train.safetensors", "checkpoint.json"
+SCALE = ".scale"  # ending of the tensor that holds the scales of an int8 one
 MOST = 12  # keys that an error names
 
 
@@ -31,8 +32,10 @@ class Checkpoint:
         return int(self.facts["step"])
 
     def weights(self) -> dict[str, Tensor]:
-        """The averaged (EMA) weights in float32 (a bundle's are float16 on disk): what is exported and evaluated."""
-        return {name: tensor.float() for name, tensor in load_file(self.folder / WEIGHTS).items()}
+        """The averaged (EMA) weights in float32 (a bundle's are float16 on disk, or int8 with scales): what is exported and evaluated."""
+        found = load_file(self.folder / WEIGHTS)
+        scales = {name: found.pop(name + SCALE) for name in list(found) if name + SCALE in found}
+        return {name: tensor.float() * scales[name] if name in scales else tensor.float() for name, tensor in found.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Raw weights and optimizer moments, for going on."""

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.core.garments import Category
 from engines.core.keypoints import DRAWN_FROM
+from engines.pose.colours import BINS, FOLDS, LAMPS, Colours, Floats, Neighbours, softmax
 from engines.pose.garment import ANKLES, ELBOWS, HIPS, KNEES, SHOULDERS, WRISTS, Body, Canvas, Mask, Picture, Points, Regions
 
-Floats = NDArray[np.float32]
+Pair = tuple[int, int]
 KINDS = ("background", "skin", "hair", "upper", "lower", "shoes")
 BACKGROUND, SKIN, HAIR, UPPER, LOWER, SHOES = range(6)
-BINS = 16  # of each channel of Lab
 FEWEST = 50  # pixels that tell a colour
 LEARNT = 0.5  # of a histogram, once it is learnt again; the rest stays what it began with
 TURNS, ROUNDS = 3, 3  # of learning the colours, and of asking the neighbours in each
-PULL, LIKE = 1.5, 12.0  # of a neighbour in log-probability; Lab levels within which it counts as of one colour
 BARE_FOREARM = 1.8  # log-probability that a forearm before the torso is skin rather than more of the garment
+SETTLED = 1.5  # log-probability that a piece of a limb is what its colours are like
+UNLIKE, CLEARLY = 0.35, 0.05  # of 1: so little a bare shin has in common with what covers the thighs; by so much one likeness wins
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def head_of(draw: Canvas, body: Body) -> Mask:
     """A disc around the head, hair included."""
     out = np.zeros(draw.shape, np.uint8)
     x, y = np.round(body.middle(SHOULDERS) - 0.55 * body.width * body.down).astype(int).tolist()
-    return cv2.circle(out, (x, y), max(1, round(0.55 * body.width)), 1, -1) > 0
+    cv2.circle(out, (x, y), max(1, round(0.55 * body.width)), 1, -1)
+    return out > 0
 
 
 def forearms_of(draw: Canvas, body: Body) -> Mask:
@@ -67,11 +68,16 @@ def forearms_of(draw: Canvas, body: Body) -> Mask:
     return draw.strokes(body, (ELBOWS, WRISTS), 0.22 * body.width)
 
 
+def piece_of(draw: Canvas, body: Body, pair: Pair, end: Pair, shares: tuple[float, float], width: float) -> Mask:
+    """Both limbs between two shares of the way from one pair of joints to another."""
+    along = body.joints[end] - body.joints[pair]
+    joints = {pair: body.joints[pair] + shares[0] * along, end: body.joints[pair] + shares[1] * along}
+    return draw.strokes(Body(joints, body.across, body.down, body.width, body.length), (pair, end), width * body.width)
+
+
 def thighs_of(draw: Canvas, body: Body) -> Mask:
-    """The top of the thighs, which the shortest trousers cover."""
-    along = body.joints[KNEES] - body.joints[HIPS]
-    joints = {HIPS: body.joints[HIPS] + 0.08 * along, KNEES: body.joints[HIPS] + 0.35 * along}
-    return draw.strokes(Body(joints, body.across, body.down, body.width, body.length), (HIPS, KNEES), 0.18 * body.width)
+    """Where even short trousers cover the thighs, and long shirts do not."""
+    return piece_of(draw, body, HIPS, KNEES, (0.2, 0.42), 0.18)
 
 
 def chances(found: Regions, down: Floats, head: Mask, feet: Mask) -> Floats:
@@ -106,74 +112,44 @@ def places_of(picture: Picture, points: Points, body: Body, person: Floats, foun
     kinds = chances(found, depth(body, person.shape), head, feet)
     thighs = thighs_of(draw, body) & someone & ~found.hands & ~forearms
     chest = found.chest & someone & ~found.hands & ~forearms
+    if (points[[*HIPS], 2] < DRAWN_FROM).any():  # nothing says where one garment ends: what has the chest's colours goes on
+        kinds[2][found.hem | found.legs], thighs = np.maximum(kinds[2], 0.5)[found.hem | found.legs], np.zeros_like(thighs)
     if category == "dress":
         kinds[2], kinds[3] = np.maximum(kinds[2], kinds[3]), 1e-4
         chest, thighs = chest | thighs, np.zeros_like(thighs)
     there = np.clip(person, 0.02, 0.98)
     likely = np.log(np.concatenate([(1 - there)[None], there * kinds / kinds.sum(0)]) + 1e-6)
-    likely[SKIN][forearms & found.torso & ~found.face] += BARE_FOREARM
     crown = head & ~found.face & ~found.torso & someone
-    return Places((person < 0.1, (found.face | found.hands) & someone, crown, chest, thighs, feet & (person > 0.3)), likely)
+    sure = [person < 0.1, (found.face | found.hands) & someone, crown, chest, thighs, feet & (person > 0.3)]
+    bare = settle(Colours(picture), draw, body, sure, likely, someone & ~found.face & ~found.hands)
+    if bare:
+        likely[SKIN][forearms & found.torso & ~found.face] += BARE_FOREARM
+    return Places(tuple(sure), likely)
 
 
-class Colours:
-    """How likely each colour of a picture is for a kind."""
-
-    def __init__(self, picture: Picture) -> None:
-        bins = (cv2.cvtColor(picture, cv2.COLOR_RGB2LAB) // (256 // BINS)).astype(np.int64)
-        self.bins = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
-
-    def shares(self, weights: NDArray[np.generic]) -> Floats:
-        """(B, B, B) of the colours in (H, W) weights; they sum to 1."""
-        counts = np.bincount(self.bins.ravel(), weights=weights.astype(np.float32).ravel(), minlength=BINS**3)
-        out: Floats = (counts / max(counts.sum(), 1e-6)).astype(np.float32).reshape((BINS,) * 3)
-        return out
-
-    def log_likelihood(self, shares: Floats, kind: int) -> Floats:
-        """(H, W). Skin's lightness is taken wider than others': one lamp lights face and legs differently."""
-        smooth = smoothed(shares, (1.6, 0.8, 0.8) if kind == SKIN else (1.2, 0.8, 0.8)) + 3e-6
-        out: Floats = np.log(smooth / smooth.sum()).astype(np.float32).ravel()[self.bins]
-        return out
-
-
-def smoothed(shares: Floats, sigmas: tuple[float, float, float]) -> Floats:
-    """A histogram (B, B, B) with each bin spread over its neighbours: lightness wider than colour, since folds change it."""
-    out = shares
-    for axis, sigma in enumerate(sigmas):
-        lines = np.moveaxis(out, axis, 0).reshape(BINS, -1)
-        blurred = cv2.GaussianBlur(lines, (1, 9), 0, sigmaY=sigma, borderType=cv2.BORDER_CONSTANT).reshape((BINS,) * 3)
-        out = np.ascontiguousarray(np.moveaxis(blurred, 0, axis))
-    return out
-
-
-def softmax(logs: Floats) -> Floats:
-    """Over the first axis."""
-    out: Floats = np.exp(logs - logs.max(0))
-    out /= out.sum(0)
-    return out
-
-
-class Neighbours:
-    """The pull of a pixel's four neighbours: as much as their colours are alike."""
-
-    def __init__(self, picture: Picture) -> None:
-        lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
-        self.down = self.alike(lab[1:] - lab[:-1])
-        self.right = self.alike(lab[:, 1:] - lab[:, :-1])
-
-    @staticmethod
-    def alike(differences: Floats) -> Floats:
-        out: Floats = (PULL * np.exp(-(differences**2).sum(-1) / (2 * LIKE**2))).astype(np.float32)
-        return out
-
-    def pull(self, shares: Floats) -> Floats:
-        """(6, H, W) -> likewise: what is added to the logs of each kind."""
-        out = np.zeros_like(shares)
-        out[:, 1:] += self.down * shares[:, :-1]
-        out[:, :-1] += self.down * shares[:, 1:]
-        out[:, :, 1:] += self.right * shares[:, :, :-1]
-        out[:, :, :-1] += self.right * shares[:, :, 1:]
-        return out
+def settle(colours: Colours, draw: Canvas, body: Body, sure: list[Mask], likely: Floats, free: Mask) -> bool:
+    """Decide for the pieces of limbs, both sides together, whether cloth covers them: clothes are alike on both sides, and one colour
+    from top to end. What is decided joins `sure` and raises `likely`; returns whether forearms are bare as far as can be told."""
+    cloth = {LOWER: sure[LOWER] if sure[LOWER].any() else sure[UPPER], UPPER: sure[UPPER]}
+    skin, garment_below = sure[SKIN], LOWER if sure[LOWER].any() else UPPER
+    pieces = ((SHOULDERS, ELBOWS, (0.35, 0.85), UPPER), (ELBOWS, WRISTS, (0.2, 0.8), UPPER), (KNEES, ANKLES, (0.25, 0.75), garment_below))
+    bare = True
+    for pair, end, part, garment in pieces:
+        if np.allclose(body.joints[pair], body.joints[end]):
+            continue
+        piece = piece_of(draw, body, pair, end, part, 0.16) & free & (~sure[UPPER] if pair != KNEES else ~sure[LOWER])
+        if min(place.sum() for place in (piece, cloth[garment], skin)) < FEWEST:
+            continue
+        worn, shown = colours.likeness(piece, cloth[garment]), colours.likeness(piece, skin)
+        wide = piece_of(draw, body, pair, end, (0.1, 0.9), 0.4) & free
+        if worn > shown + CLEARLY and worn > UNLIKE:
+            sure[garment] = sure[garment] | piece
+            likely[garment][wide] += SETTLED
+            bare = bare and pair != ELBOWS
+        elif shown > worn + CLEARLY or (pair == KNEES and worn < UNLIKE):
+            sure[SKIN] = sure[SKIN] | piece
+            likely[SKIN][wide] += SETTLED
+    return bare
 
 
 def kinds_of(picture: Picture, points: Points, body: Body, person: Floats, found: Regions, category: Category) -> Floats:
@@ -186,7 +162,9 @@ def kinds_of(picture: Picture, points: Points, body: Body, person: Floats, found
     known = [colours.shares(sure) if sure.sum() >= FEWEST else None for sure in places.sure]
     models = [even if own is None else own for own in known]
     for turn in range(TURNS):
-        logs = places.likely + np.stack([colours.log_likelihood(model, kind) for kind, model in enumerate(models)])
+        logs = places.likely + np.stack(
+            [colours.log_likelihood(model, LAMPS if kind == SKIN else FOLDS) for kind, model in enumerate(models)]
+        )
         shares = softmax(logs)
         for _ in range(ROUNDS):
             shares = softmax(logs + neighbours.pull(shares))

@@ -13,6 +13,7 @@ from engines.core.garments import Category, MaskStyle, ParseLabels
 from engines.pose.garment import Canvas, Mask, Points, body_of, boxed, face_and_hands, grown, regions
 
 Labels = NDArray[np.uint8]
+HAND_EDGE = 0.08  # of the shoulders' width: so far a hand goes on around its joints
 FEWEST = 0.001  # of the picture: a garment of fewer pixels is the parser's noise
 
 
@@ -91,7 +92,7 @@ def room(labels: Labels, kind: ParseLabels, worn: Mask, category: Category, poin
     body = None if points is None else body_of(points)
     if body is None or points is None:
         below = np.isin(labels, (*SETS[kind].lower, *SETS[kind].legs, *SETS[kind].whole))
-        return out if category == "upper" or not below.any() else out | Canvas(labels).hull(np.argwhere(below)[:, ::-1])
+        return out if category == "upper" or not below.any() else out | Canvas(labels).hull(np.argwhere(below)[:, ::-1].astype(np.float32))
     found, someone = regions(labels, points, body), labels > 0
     above, under = (found.neck | found.waist) & someone, found.legs | (found.waist & someone)
     return out | {"upper": above, "lower": under, "dress": above | under}[category]
@@ -113,9 +114,16 @@ def parse_mask(
     if style == "box":
         mask = boxed(mask)
     kept = np.isin(plain, SETS[kind].kept)
-    if points is not None:
-        body = body_of(points)
-        if body is not None and category != "lower":
-            kept &= ~(regions(plain, points, body).neck & (plain == SETS[kind].face))
-        kept |= face_and_hands(plain.shape, points)
-    return grown(mask, grow) & ~kept
+    return grown(mask, grow) & ~(kept if points is None else kept_by(points, plain, kind, category, kept))
+
+
+def kept_by(points: Points, labels: Labels, kind: ParseLabels, category: Category, kept: Mask) -> Mask:
+    """What is kept where the pose is known: hands as far as they are bare, too, but not the neck below the jaw."""
+    out, body = kept, body_of(points)
+    sure = face_and_hands(labels.shape, points)
+    if body is None:
+        return out | sure
+    if category != "lower":
+        out = out & ~(regions(labels, points, body).neck & (labels == SETS[kind].face))
+    edges = grown(sure, round(HAND_EDGE * body.width)) & np.isin(labels, SETS[kind].arms)
+    return out | sure | edges

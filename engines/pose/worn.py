@@ -83,10 +83,10 @@ def judged(
 ) -> Floats:  # fmt: skip
     """`shares_of` of what is around the person."""
     kinds = kinds_of(picture, points, body, person, found, category)
-    share = kinds[LOWER if category == "lower" else UPPER]
+    share: Floats = kinds[LOWER if category == "lower" else UPPER]
     worn = cleaned(share > 0.5)
-    if style == "shape":
-        return np.where(worn, np.maximum(share, 0.51), np.minimum(share, 0.49)).astype(np.float32)
+    if style == "shape":  # as soft as it was, for smooth edges in a large picture, but for specks and holes
+        return np.asarray(np.where(worn, np.maximum(share, 0.51), np.minimum(share, 0.49)), np.float32)
     kept = (kinds[HAIR] > 0.5) | (kinds[SHOES] > 0.5)
     room = with_limbs(found, worn, person > PERSON, category) & ~cleaned(kept)
     return room.astype(np.float32)

@@ -59,6 +59,17 @@ Precision = Annotated[
     PrecisionName | None,
     Option(help="Arithmetic: fp32; fp16 for GPUs; int8 for CPUs, which needs --data. [default: fp32 on CPUs, fp16 on GPUs]"),
 ]
+
+
+class WeightsName(StrEnum):
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+Weights = Annotated[
+    WeightsName | None,
+    Option(help="How the file keeps the network's weights: int8 halves it; the arithmetic stays that of --precision. [default: fp16]"),
+]
 AttnAccum = Annotated[Sums | None, Option(help="Have TensorRT add up attention in float32. [default: float16]")]
 Targets = Annotated[
     Any,
@@ -100,6 +111,7 @@ def export(
     size: Size = None,
     frames: Frames = None,
     precision: Precision = None,
+    weights: Weights = None,
     attn_accum: AttnAccum = None,
     sm: Targets = None,
     motion_adapter: MotionAdapter = None,
@@ -108,7 +120,7 @@ def export(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a checkpoint into a bundle for 'scd animate'.
+    """Turn a checkpoint into a bundle for 'scd animate' or 'scd tryon'.
 
     The bundle needs no torch to run. Every graph is compared with torch; the
     differences are written into bundle.json, and the export fails when one is too
@@ -119,6 +131,7 @@ def export(
       scd export --checkpoint runs/mini-scd-v --data data --precision int8 --out bundle
       scd export --checkpoint runs/sd15-scd-v --out bundle --trt --frames 1,16,24
       scd export --checkpoint runs/sd15-scd-v --out bundle --flavour trt-rtx --sm 89
+      scd export --checkpoint runs/mini-tryon --weights int8 --out tryon
       scd export --verify bundle
       scd animate me.png --poses dance.mp4 --model bundle
     """
@@ -135,6 +148,6 @@ def export(
         raise UsageError("scd export needs a checkpoint and a place for the bundle", "give --checkpoint and --out, or --verify BUNDLE")
     flavours = tuple(str(name) for name in flavour or ())
     options = given(size=size, frames=frames, precision=precision and str(precision), attn_accum=attn_accum and str(attn_accum))
-    options |= given(data=data, motion_adapter=motion_adapter, targets=sm, flavours=flavours or None)
+    options |= given(weights=weights and str(weights), data=data, motion_adapter=motion_adapter, targets=sm, flavours=flavours or None)
     request = ExportRequest(checkpoint=checkpoint, out=out, overwrite=overwrite, engines=trt, **options)
     result(export_bundle(request, Console()), as_json, out)

@@ -185,7 +185,7 @@ WRONG = [
     (["--root", "x", "-o", "out.png"], "is no folder; name a folder with -o"),
     (["--root", "x", "-o", "out", "--mask-only"], "--mask-only is for one pair"),
     (["--jobs", "x.csv", "--then-animate", "d.mp4"], "--then-animate is for one pair"),
-    (["a.png", "b.png", "--ray"], "--ray is for batches; give --root, --pairs or --jobs"),
+    (["a.png", "b.png", "--ray", "local"], "--ray is for batches; give --root"),
     (["--root", "x", "-o", "out", "--mask", "m", "--parse", "p"], "--mask and --parse both say where to repaint"),
 ]
 

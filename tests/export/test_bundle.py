@@ -54,6 +54,31 @@ def test_reference_and_target_share_their_weights(bundle: Path) -> None:
     assert (bundle / "model.safetensors").stat().st_size < 2.2 * parameters
 
 
+def test_int8_weights_halve_the_file_and_are_the_same_model_on_both_sides(checkpoint: Path, bundle: Path, tmp_path: Path) -> None:
+    """The gates compare with torch on the rounded weights; here the rounding itself is looked at, in what training would go on from."""
+    out = tmp_path / "small"
+    facts = export_bundle(ExportRequest(checkpoint=str(checkpoint), out=out, weights="int8"), NullReport())
+    assert all(figures["random"] < figures["tolerance"] for figures in facts["parity"].values())
+    assert (out / "model.safetensors").stat().st_size < 0.75 * (bundle / "model.safetensors").stat().st_size
+    graph = onnx.load(str(out / "target.onnx"), load_external_data=False).graph
+    levels = [t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8]
+    assert levels
+    assert all(t.data_location == onnx.TensorProto.EXTERNAL for t in levels)
+    before, after = load_model(bundle).model.state_dict(), load_model(out).model.state_dict()
+    rounded = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
+    assert len(rounded) >= len(levels) / 2
+    for name in rounded:
+        rows = before[name].flatten(1)
+        assert ((rows - after[name].flatten(1)).abs() <= rows.abs().amax(1, keepdim=True) / 254 + 1e-4).all(), name
+
+
+def test_int8_weights_are_for_the_cpu_alone(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ScdError, match="--weights int8"):
+        export_bundle(
+            ExportRequest(checkpoint=str(checkpoint), out=tmp_path / "b", weights="int8", flavours=("ort-cpu", "ort-cuda")), NullReport()
+        )
+
+
 def test_gates_are_layers_of_their_own_and_all_weights_lie_in_the_file(bundle: Path) -> None:
     graph = onnx.load(str(bundle / "target.onnx"), load_external_data=False).graph
     assert not any(node.op_type == "Split" for node in graph.node)

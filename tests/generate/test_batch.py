@@ -17,6 +17,7 @@ from engines.generate import studio
 from engines.generate.animate import animate
 from engines.generate.batch import BatchOptions, Job, Outcome, run_batch, together
 from engines.generate.request import AnimateRequest
+from engines.generate.tryon import tryon
 from engines.generate.tryon_request import TryonRequest
 from engines.media.workspace import take, workspace_path
 from engines.pose.files import save_track
@@ -159,6 +160,25 @@ def test_pictures_and_masks_of_tryons_do_not_collide(tmp_path: Path) -> None:
             run_batch([Job(1, first), Job(2, replace(first, output=tmp_path / name))], NullReport(), BatchOptions())
 
 
+def test_a_try_on_that_another_process_is_writing_is_taken_and_not_failed(tmp_path: Path) -> None:
+    request = TryonRequest(person=tmp_path / "p", garment=tmp_path / "g", output=tmp_path / "a.png", model="m")
+    held = take(request.output)
+    assert held is not None
+    request.mask_path.write_bytes(b"the other's")
+
+    def the_other_ends(report: Report, text: str) -> None:
+        if "waiting for another process" in text:
+            request.output.write_bytes(b"made by the other")
+            held.remove()
+
+    class Watching(NullReport):
+        note = the_other_ends
+
+    done = run_batch([Job(1, request, work=tryon)], Watching(), BatchOptions())
+    assert [o["status"] for o in done["outcomes"]] == ["skipped"]
+    assert (request.output.read_bytes(), request.mask_path.read_bytes()) == (b"made by the other", b"the other's")
+
+
 def test_jobs_with_one_key_lie_together_in_their_order(jobs: list[Job]) -> None:
     bad = Job(9, None, "not understood")
     mixed = [jobs[0], jobs[2], bad, jobs[1], jobs[3], jobs[4]]
@@ -166,8 +186,10 @@ def test_jobs_with_one_key_lie_together_in_their_order(jobs: list[Job]) -> None:
     assert together(jobs, lambda request: None) == jobs
 
 
-def test_jobs_of_either_kind_travel_to_other_processes(jobs: list[Job]) -> None:
-    assert pickle.loads(pickle.dumps(jobs[0])) == jobs[0]
+def test_jobs_of_either_kind_travel_to_other_processes(jobs: list[Job], tmp_path: Path) -> None:
+    request = TryonRequest(person=tmp_path / "p", garment=tmp_path / "g", output=tmp_path / "a.png", model="m")
+    for job in (jobs[0], Job(1, request, work=tryon)):
+        assert pickle.loads(pickle.dumps(job)) == job
 
 
 def test_an_interruption_keeps_the_lines_so_far(jobs: list[Job], tmp_path: Path) -> None:
