@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.core.errors import ScdError, UsageError
+from scd_cli.pipes import STREAM
 from scd_cli.values import given
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def mask_wish(asked: Mapping[str, Any]) -> "MaskWish":
 
 
 def default_picture(person: Path, garment: Path) -> Path:
-    """Where a picture goes without -o: the working directory, named after both inputs."""
-    return Path(f"{person.stem}-{garment.stem}.png")
+    """Where a picture goes without -o: the working directory, named after both inputs. From a pipe comes a person without a name."""
+    return Path(f"{'stdin' if person == STREAM else person.stem}-{garment.stem}.png")
 
 
 def is_list(asked: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from engines.generate.animate import animate
 from engines.generate.request import AnimateRequest, AnimateSummary
 from engines.generate.studio import Studio
 from engines.generate.tryon_request import TryonRequest, TryonSummary
-from engines.media.workspace import Taken, take, workspace, workspace_path
+from engines.media.workspace import Taken, take, workspace_path
 
 Status = Literal["made", "skipped", "failed", "taken"]
 Request = AnimateRequest | TryonRequest

@@ -1,5 +1,6 @@
 """The mask of a garment in a picture of a person: from a file, a parse map, keypoints or the pose that is detected, without torch."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.core.errors import ScdError
+from engines.core.errors import ScdError, UsageError
 from engines.core.keypoints import FACE
 from engines.core.report import Report
 from engines.generate.studio import Studio
@@ -30,11 +31,12 @@ INVERTED_FACE, INVERTED_TORSO = 0.9, 0.1  # a mask that covers so much of the fa
 @dataclass(frozen=True)
 class FoundMask:
     """`mask` (H, W) at the picture's size, True is repainted; `points` (133, 3) in its pixels where they were given or had to be detected;
-    `how` says where the mask comes from, in a few words for people and reports."""
+    `how` says where the mask comes from, in a few words for people and reports. `looked`: without points there is nobody to be found."""
 
     mask: Mask
     points: Points | None
     how: str
+    looked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +98,10 @@ def from_parse(picture: Picture, path: Path, where: Path, wish: MaskWish, studio
     labels = read_labels(path, (width, height), studio.report)
     what = f"the parse map {path}"
     kind = labels_of(labels, wish.parse_labels, what)
-    points = None if wish.keypoints is None and wish.style == "shape" else pose_points(picture, wish, where, studio)
+    looked = wish.keypoints is not None or wish.style != "shape"
+    points = pose_points(picture, wish, where, studio) if looked else None
     mask = parse_mask(labels, kind, wish.category, wish.style, growth(wish.style, wish.grow, height), points, what)
-    return FoundMask(mask, points, f"parse map {path.name} ({kind})")
+    return FoundMask(mask, points, f"parse map {path.name} ({kind})", looked)
 
 
 def from_file(picture: Picture, path: Path, wish: MaskWish, studio: Studio) -> FoundMask:
@@ -144,8 +147,19 @@ def check_pose(found: FoundMask, points: Points, where: Path, wish: MaskWish, re
         report.warn(f"the mask ({found.how}) hides {hidden:.0%} of the face in {where}: it will be repainted, too")
 
 
+def check_no_input(outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:
+    """UsageError for an output that is also an input: --overwrite would destroy it."""
+    read = [path for path in inputs if path is not None and path.exists()]
+    for output in outputs:
+        if output.exists() and any(path.samefile(output) for path in read):
+            raise UsageError(f"the output {output} is also an input", "name another with -o or --mask-out")
+
+
 def make_mask(request: MaskRequest, report: Report) -> dict[str, Any]:
     """Write the mask as 8-bit PNG of the picture's size, white is to be repainted; returns what it is. ScdError as of find_mask."""
+    check_no_input([request.out], (request.person, request.file, request.parse, request.keypoints))
+    if request.out.suffix.lower() != ".png":
+        raise UsageError(f"the mask {request.out} is no .png", "name one with -o")
     check_output(request.out, request.overwrite)
     picture = read_image(request.person, "the picture")
     found = find_mask(picture, request.person, request, Studio(report))

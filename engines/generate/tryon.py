@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 
 from engines.core import guidance as cfg
 from engines.core.bundle import Bundle
-from engines.core.errors import UsageError
+from engines.core.errors import ScdError, UsageError
 from engines.core.report import Report
 from engines.generate.backends import Backend
 from engines.generate.denoise import Settings, runs
 from engines.generate.known import HIDDEN, Known, latent_mask
-from engines.generate.masking import FoundMask, find_mask, pose_points
+from engines.generate.masking import FoundMask, check_no_input, check_pose, find_mask, pose_points
 from engines.generate.model_checks import check_sampling, check_task
 from engines.generate.pipeline import Pipeline
 from engines.generate.render import scd_version, timed
@@ -28,8 +29,10 @@ from engines.media.images import read_image, write_mask
 from engines.media.output import check_output
 from engines.media.paste import pasted
 from engines.media.photo import EXACT, Photo, check_ending, read_photo, write_photo
+from engines.media.together import put, take_back
 from engines.media.workspace import workspace, workspace_path
 from engines.pose.draw import DrawStyle, draw_pose
+from engines.pose.garment import Points
 
 Picture = NDArray[np.uint8]
 MOST_SAMPLES = 64
@@ -37,27 +40,35 @@ MOST_SAMPLES = 64
 
 @dataclass(frozen=True)
 class Fitting:
-    """A checked request, everything opened but the networks: the photo, the mask in its pixels, the window of it that the network sees as
-    `canvas` (H, W, 3) with the window's content in `box`, the mask there as `hole` (H, W), and the garment at the model's size."""
+    """A checked request, everything opened but the networks: the photo, the mask and the person's `points` (133, 3) in its pixels, None
+    where they are not known, the window of it that the network sees as `canvas` (H, W, 3) with the window's content in `box`, the mask
+    there as `hole` (H, W), and the garment at the model's size."""
 
     request: TryonRequest
     bundle: Bundle
     settings: Settings
     photo: Photo
     found: FoundMask
+    points: Points | None
     window: Window
     canvas: Picture
     box: Box
     hole: NDArray[np.bool_]
     garment: Picture
 
-    def pose_picture(self, points: NDArray[np.float32] | None) -> Picture:
+    def pose_picture(self) -> Picture:
         """The person's skeleton at the model's size, black where it is not known."""
         size = self.bundle.facts.size
-        if points is None:
+        if self.points is None:
             return np.zeros((size[1], size[0], 3), np.uint8)
-        inside = points[None] - np.array([self.window.left, self.window.top, 0], np.float32)
+        inside = self.points[None] - np.array([self.window.left, self.window.top, 0], np.float32)
         return draw_pose(inside, (self.window.width, self.window.height), size, DrawStyle())
+
+
+def inputs_of(request: TryonRequest) -> list[Path]:
+    """The files that a request reads, but for its model."""
+    wish = request.mask
+    return [path for path in (request.person, request.garment, wish.file, wish.parse, wish.keypoints) if path is not None]
 
 
 def check_request(request: TryonRequest) -> None:
@@ -68,19 +79,20 @@ def check_request(request: TryonRequest) -> None:
         raise UsageError(f"--guidance {request.guidance} is not possible", "use 0 to 30")
     if request.mask.grow is not None and request.mask.grow < 0:
         raise UsageError(f"--mask-grow {request.mask.grow} is not possible", "use 0 or more pixels")
-    wish, written = request.mask, [*request.outputs, request.mask_path]
-    read = [p for p in (request.person, request.garment, wish.file, wish.parse, wish.keypoints) if p is not None]
-    for output in written:
-        if any(path.exists() and output.exists() and path.samefile(output) for path in read):
-            raise UsageError(f"the output {output} is also an input", "name another with -o or --mask-out")
+    written = [*request.outputs, request.mask_path]
+    check_no_input(written, inputs_of(request))
     if len({path.absolute() for path in written}) < len(written):
         raise UsageError(f"the mask {request.mask_path} would replace the result", "name another with --mask-out")
     for output in request.outputs:
         check_ending(output)
     if request.mask_path.suffix.lower() != ".png":
         raise UsageError(f"the mask {request.mask_path} is no .png", "name one with --mask-out")
-    for output in written:
+    for output in request.outputs:
         check_output(output, request.overwrite)
+    try:
+        check_output(request.mask_path, request.overwrite)
+    except ScdError as error:
+        raise ScdError(error.message, str(error.hint).replace("another with -o", "another with --mask-out")) from error
 
 
 def settings_of(request: TryonRequest, bundle: Bundle) -> Settings:
@@ -100,13 +112,24 @@ def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> F
     check_sampling(bundle, request.steps, request.sampler)
     with timed(seconds, "mask"):
         found = find_mask(photo.seen, request.person, request.mask, studio)
+        points = points_of(found, photo, request, studio)
     size = bundle.facts.size
     window = window_around(found.mask, size, MARGIN)
     canvas, box = fit_and_pad(np.ascontiguousarray(photo.seen[window.place]), size, "edge")
     white = np.repeat(np.where(found.mask[window.place], 255, 0).astype(np.uint8)[..., None], 3, axis=2)
     hole = place(white, box, size, "black")[..., 0] > 0
     fitted = fit_and_pad(garment, size, "edge")[0]
-    return Fitting(request, bundle, settings_of(request, bundle), photo, found, window, canvas, box, hole, fitted)
+    return Fitting(request, bundle, settings_of(request, bundle), photo, found, points, window, canvas, box, hole, fitted)
+
+
+def points_of(found: FoundMask, photo: Photo, request: TryonRequest, studio: Studio) -> Points | None:
+    """The person's pose, which is looked for where the mask did without it, and then tells of the mask what only a pose does."""
+    if found.points is not None or found.looked:
+        return found.points
+    points = pose_points(photo.seen, request.mask, request.person, studio)
+    if points is not None:
+        check_pose(found, points, request.person, request.mask, studio.report)
+    return points
 
 
 def tryon(request: TryonRequest, report: Report, studio: Studio | None = None, wait: bool = False) -> TryonSummary:
@@ -137,9 +160,9 @@ def make_way(request: TryonRequest, wait: bool) -> None:
     Taken, or with `wait` waiting, while another process makes it: that one's mask is no file in the way.
     """
     if workspace_path(request.output).is_dir():
-        with workspace(request.output, wait):
-            for path in (*request.outputs, request.mask_path) if not os.path.lexists(request.output) else ():
-                path.unlink(missing_ok=True)
+        with workspace(request.output, wait) as folder:
+            if not os.path.lexists(request.output):
+                take_back(folder, keep=inputs_of(request))
 
 
 def say(fitting: Fitting, backend: Backend, report: Report) -> None:
@@ -152,20 +175,17 @@ def say(fitting: Fitting, backend: Backend, report: Report) -> None:
 
 def make(fitting: Fitting, studio: Studio, backend: Backend, folder: Path, seconds: dict[str, float]) -> TryonSummary:
     request, settings = fitting.request, fitting.settings
-    points = fitting.found.points
-    if points is None:
-        points = pose_points(fitting.photo.seen, request.mask, request.person, studio)
     pipeline = studio.pipeline(request.model, request.providers)
     with timed(seconds, "garment"):
         read_garment(fitting, pipeline, studio)
-    latents = denoised(fitting, fitting.pose_picture(points), pipeline, studio, seconds)
-    inputs = [p for p in (request.person, request.garment, request.mask.file, request.mask.parse, request.mask.keypoints) if p is not None]
+    latents = denoised(fitting, fitting.pose_picture(), pipeline, studio, seconds)
     height, width = fitting.photo.rgb.shape[:2]
     summary = TryonSummary(
         output=str(request.output), outputs=[str(path) for path in request.outputs], mask_file=str(request.mask_path),
         mask=fitting.found.how, mask_share=round(float(fitting.found.mask.mean()), 4), category=request.mask.category, size=(width, height),
         model=fitting.bundle.facts.name, steps=settings.steps, guidance=settings.guidance, seed=settings.seed, sampler=settings.sampler,
-        backend=backend.name, device=pipeline.device, inputs={str(path): studio.sha256(path) for path in inputs}, seconds=seconds,
+        backend=backend.name, device=pipeline.device, seconds=seconds,
+        inputs={str(path): studio.sha256(path) for path in inputs_of(request)},
     )  # fmt: skip
     with timed(seconds, "decode and write"):
         write(fitting, pipeline, latents, summary, folder)
@@ -199,16 +219,18 @@ def denoised(fitting: Fitting, pose: Picture, pipeline: Pipeline, studio: Studio
 
 
 def write(fitting: Fitting, pipeline: Pipeline, latents: NDArray[np.float32], summary: TryonSummary, folder: Path) -> None:
-    """The mask, and the pictures from the last sample to the first: once `output` is there, all is."""
+    """The mask, and the pictures from the last sample to the first: once `output` is there, all is. In `folder` until all are made."""
     request, photo, window = fitting.request, fitting.photo, fitting.window
-    said = metadata(summary)
-    results = []
-    for canvas in pipeline.decode(latents):
-        made = unpad(canvas, fitting.box, (window.width, window.height))
-        results.append(photo.repainted(pasted(photo.rgb, made, window, fitting.found.mask)))
-    write_mask(request.mask_path, fitting.found.mask, request.overwrite, folder)
-    for number, (path, result) in reversed(list(enumerate(zip(request.outputs, results, strict=True)))):
-        write_photo(path, result, request.overwrite, said | {"sample": str(number + 1)}, folder)
+    said, ready = metadata(summary), {}
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        for number, (path, canvas) in enumerate(zip(request.outputs, pipeline.decode(latents), strict=True), 1):
+            content = unpad(canvas, fitting.box, (window.width, window.height))
+            result = photo.repainted(pasted(photo.rgb, content, window, fitting.found.mask))
+            ready[path] = Path(made) / f"{number}{path.suffix}"
+            write_photo(ready[path], result, False, said | {"sample": str(number)})
+        ready[request.mask_path] = Path(made) / "mask.png"
+        write_mask(ready[request.mask_path], fitting.found.mask, False)
+        put(dict(reversed(ready.items())), request.overwrite, folder)
 
 
 def metadata(summary: TryonSummary) -> dict[str, str]:

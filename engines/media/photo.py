@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from engines.core.errors import UsageError
+from engines.core.errors import ScdError, UsageError
 from engines.media.images import eight_bit, has_alpha, opened
 from engines.media.output import atomic
 
@@ -62,7 +62,8 @@ def check_ending(path: Path) -> None:
 def write_photo(path: Path, photo: Photo, overwrite: bool, said: Mapping[str, str], workspace: Path | None = None) -> None:
     """Write it, atomically, in the format of the ending: PNG and WebP bit for bit, JPEG (over white, without alpha) nearly.
 
-    `said`: what the file says of itself, as text chunks of a PNG. `workspace` as of atomic. UsageError for other endings.
+    `said`: what the file says of itself, as text chunks of a PNG. `workspace` as of atomic. UsageError for other endings, ScdError for what
+    the format cannot hold.
     """
     check_ending(path)
     kind = path.suffix.lower()
@@ -76,7 +77,10 @@ def write_photo(path: Path, photo: Photo, overwrite: bool, said: Mapping[str, st
     else:
         pixels, options = photo.seen, options | {"quality": JPEG_QUALITY, "subsampling": 0}
     with atomic(path, overwrite, workspace) as temporary:
-        Image.fromarray(pixels).save(temporary, format={".png": "PNG", ".webp": "WEBP"}.get(kind, "JPEG"), **options)
+        try:
+            Image.fromarray(pixels).save(temporary, format={".png": "PNG", ".webp": "WEBP"}.get(kind, "JPEG"), **options)
+        except ValueError as error:  # sides above 16383 in WebP, EXIF above 64 kB in JPEG
+            raise ScdError(f"the result cannot be written as {kind} ({error})", "use -o with a .png") from error
 
 
 def text_chunks(said: Mapping[str, str]) -> PngInfo:

@@ -181,7 +181,8 @@ def check_folder(request: SyntheticRequest) -> None:
                 raise ValueError
         except ValueError as error:
             raise ScdError(f"{path} is no JSON object", "name another folder with --out") from error
-        differing = [k for k, v in arguments(request).items() if found.get(k) != v and not (k == "identities" and found.get(k, 0) < v)]
+        wanted, found = {"layout": "clips"} | arguments(request), {"layout": "clips"} | found
+        differing = [k for k, v in wanted.items() if found.get(k) != v and not (k == "identities" and found.get(k, 0) < v)]
         if differing:
             raise ScdError(
                 f"{request.out} holds a data set made with another {differing[0]} ({found.get(differing[0])})",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.core.garments import CATEGORIES
+from engines.core.garments import CATEGORIES, Category
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ def record_file(out: Path, number: int) -> Path:
     return out / "records" / f"{number:05d}.json"
 
 
-def wardrobe(spec: "ClipSpec") -> tuple[bool, tuple[str, ...]]:
+def wardrobe(spec: "ClipSpec") -> tuple[bool, tuple[Category, ...]]:
     """Whether the person of a clip is female, and the categories of what they wear, from the first draws of their seeds alone."""
     import numpy as np
 
@@ -46,13 +46,13 @@ def wardrobe(spec: "ClipSpec") -> tuple[bool, tuple[str, ...]]:
     return female, ("dress",) if dress else ("lower", "upper")
 
 
-def category_of(spec: "ClipSpec", frame: int) -> str:
+def category_of(spec: "ClipSpec", frame: int) -> Category:
     """The garment that a frame is about: they take turns."""
     worn = wardrobe(spec)[1]
     return worn[frame % len(worn)]
 
 
-def lender(spec: "ClipSpec", everybody: "Sequence[ClipSpec]", category: str) -> "ClipSpec | None":
+def lender(spec: "ClipSpec", everybody: "Sequence[ClipSpec]", category: Category) -> "ClipSpec | None":
     """Whose garment of the category this person also tries on: the nearest before them in the same part of the set (else after them)
     of the same sex who wears one. Those before do not change when a set grows."""
     female = wardrobe(spec)[0]
@@ -65,24 +65,24 @@ def lender(spec: "ClipSpec", everybody: "Sequence[ClipSpec]", category: str) -> 
     return next((other for group in (before, after) for other in group if lends(other)), None)
 
 
-def lent_frame(spec: "ClipSpec", category: str) -> int:
+def lent_frame(spec: "ClipSpec", category: Category) -> int:
     """The first frame of a person that is about the category."""
     return wardrobe(spec)[1].index(category)
 
 
-def agnostic_mask(frame: "Frame", category: str) -> "NDArray[np.bool_]":
+def agnostic_mask(frame: "Frame", category: Category) -> "NDArray[np.bool_]":
     """Where to repaint, (H, W): the garment as it was rendered, and what another cut may cover, as `--mask-style limbs` finds it."""
-    from engines.core.keypoints import FACE, LEFT_HAND, RIGHT_HAND
-    from engines.pose.garment import Canvas, body_of, regions, with_limbs
+    import numpy as np
+
+    from engines.pose.garment import body_of, face_and_hands, regions, with_limbs
     from engines.prepare.garments import LABELS
 
-    worn, points = frame.labels == LABELS[category], frame.keypoints
+    worn, points = np.asarray(frame.labels == LABELS[category], np.bool_), frame.keypoints
     body = body_of(points)
     if body is None:
         return worn
-    canvas = Canvas(frame.picture)
-    kept = canvas.seen_hull(points[FACE]) | canvas.seen_hull(points[LEFT_HAND]) | canvas.seen_hull(points[RIGHT_HAND])
-    return worn | with_limbs(regions(frame.picture, points, body), worn, frame.labels > 0, category) & ~kept  # type: ignore[arg-type]
+    around = with_limbs(regions(frame.picture, points, body), worn, np.asarray(frame.labels > 0, np.bool_), category)
+    return np.asarray(worn | (around & ~face_and_hands(worn.shape, points)), np.bool_)
 
 
 def openpose(points: "NDArray[np.float32]", size: tuple[int, int]) -> dict[str, Any]:
@@ -118,7 +118,9 @@ class Folders:
         save_png(self.path(folder, f"{name}.png"), picture)
 
 
-def write_pair(folders: Folders, name: str, frame: "Frame", garment: "tuple[NDArray[np.uint8], NDArray[np.bool_]]", category: str) -> None:
+def write_pair(
+    folders: Folders, name: str, frame: "Frame", garment: "tuple[NDArray[np.uint8], NDArray[np.bool_]]", category: Category
+) -> None:
     import numpy as np
 
     mask = agnostic_mask(frame, category)

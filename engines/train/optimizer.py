@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from engines.train.muon import Float32Muon
 from engines.train.recipe import Optim
 
 AT_THE_EDGE = ("conv_in", "conv_out", "position", "time_emb")  # inputs, outputs and tables: Muon is not made for them
@@ -38,9 +39,11 @@ class Optimizer:
             )
         if muon:
             seen = [self.seen[n] for n in muon]
-            self.parts.append(
-                torch.optim.Muon(seen, lr=optim.muon_learning_rate, weight_decay=optim.weight_decay, adjust_lr_fn="match_rms_adamw")
-            )
+            rate, decay = optim.muon_learning_rate, optim.weight_decay
+            if optim.precision == "bf16":
+                self.parts.append(torch.optim.Muon(seen, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+            else:
+                self.parts.append(Float32Muon(seen, lr=rate, weight_decay=decay))
         self.rates = [float(part.param_groups[0]["lr"]) for part in self.parts]
         self.part_of = {n: self.parts[-1 if n in muon else 0] for n in self.seen}
 

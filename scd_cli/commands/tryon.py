@@ -24,6 +24,7 @@ from scd_cli.options import (
 from scd_cli.pipes import STREAM, from_stdin, to_stdout
 
 if TYPE_CHECKING:
+    from engines.generate.request import AnimateRequest
     from engines.generate.tryon_request import TryonRequest
 
 
@@ -92,21 +93,27 @@ def tryon(
 
 
 def write_mask_only(person: Path, asked: Mapping[str, Any]) -> None:
+    """The mask alone; `-` is stdin for PERSON and stdout for OUT."""
+    if asked["out"] is None:
+        raise UsageError("--mask-only needs a place for the mask", "give -o mask.png")
+    if asked["out"] == STREAM and asked["as_json"]:
+        raise UsageError("-o - writes one picture to stdout and nothing else", "leave --json out")
     from dataclasses import fields
 
     from engines.generate.masking import MaskRequest, make_mask
     from scd_cli.console import Console, result
 
-    if asked["out"] is None:
-        raise UsageError("--mask-only needs a place for the mask", "give -o mask.png")
     wish = mask_wish(asked)
     options = {field.name: getattr(wish, field.name) for field in fields(wish)}
-    made = make_mask(MaskRequest(person=person, out=asked["out"], overwrite=asked["overwrite"], **options), Console())
-    result(made, asked["as_json"], asked["out"])
+    with from_stdin(person) as picture, to_stdout(asked["out"]) as path:
+        made = make_mask(MaskRequest(person=picture, out=path, overwrite=asked["overwrite"], **options), Console())
+    if asked["out"] != STREAM:
+        result(made, asked["as_json"], asked["out"])
 
 
 def one(person: Path, garment: Path, asked: Mapping[str, Any]) -> None:
     """One pair; `-` is stdin for PERSON and stdout for OUT."""
+    from engines.generate.animate import animate
     from engines.generate.tryon import tryon as work
     from scd_cli.console import Console, result
     from scd_cli.jobs import refuse_batch_options
@@ -122,11 +129,12 @@ def one(person: Path, garment: Path, asked: Mapping[str, Any]) -> None:
         if asked["skip_existing"] and path.exists():
             Console().note(f"{path} is there already")
             return result({"output": str(path), "skipped": True}, asked["as_json"], path)
+        clip = asked["then_animate"] and animation(request, asked["then_animate"])
         made = work(request, Console()).to_json()
         if output == STREAM:
             return
-        if asked["then_animate"]:
-            made |= {"animation": then_animate(request, asked["then_animate"])}
+        if clip:
+            made |= {"animation": animate(clip, Console()).to_json()}
         result(made, asked["as_json"], "\n".join([*made["outputs"], *(a["output"] for a in [made.get("animation")] if a)]))
 
 
@@ -137,15 +145,19 @@ def with_mask_place(asked: Mapping[str, Any], output: Path, person: Path, garmen
     return {**asked, "mask_out": default_picture(person, garment).with_suffix(".mask.png")}
 
 
-def then_animate(request: "TryonRequest", driver: Path) -> dict[str, Any]:
-    """The dressed person follows a driver: OUT.mp4 beside OUT, by the shipped model for animation (the paper's Fig. 10)."""
+def animation(request: "TryonRequest", driver: Path) -> "AnimateRequest":
+    """The dressed person follows a driver: OUT.mp4 beside OUT, by the shipped model for animation (the paper's Fig. 10).
+
+    ScdError for a driver or an output that would end it, said before anything is made.
+    """
     from engines.core.bundle import DEFAULT_MODEL
-    from engines.generate.animate import animate
-    from engines.generate.request import AnimateRequest
-    from scd_cli.console import Console
+    from engines.generate.request import AnimateRequest, check_paths
+    from engines.pose.drivers import open_driver
 
     clip = AnimateRequest(
         reference=request.output, poses=driver, output=request.output.with_suffix(".mp4"), model=DEFAULT_MODEL, seed=request.seed,
         providers=request.providers, overwrite=request.overwrite,
     )  # fmt: skip
-    return animate(clip, Console()).to_json()
+    check_paths(clip)
+    open_driver(driver)
+    return clip

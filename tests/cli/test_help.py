@@ -31,10 +31,7 @@ def test_cli_page_is_current() -> None:
     assert done.returncode == 0, done.stderr
 
 
-PLANNED = {
-    "tryon": ["tryon", "person.png", "garment.png"],
-    "video": ["prepare-data", "video", "--out", "data"],
-}
+PLANNED = {"video": ["prepare-data", "video", "--out", "data"]}
 
 
 @pytest.mark.parametrize("what", PLANNED)

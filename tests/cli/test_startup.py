@@ -26,7 +26,12 @@ QUICK = {
     "no such command": (["animat"], 2),
     "missing argument": (["animate"], 2),
     "backward range": (["animate", "a.png", "--poses", "b.mp4", "--frames", "50:10"], 2),
-    "planned only": (["tryon", "a.png", "b.png"], 2),
+    "planned only": (["prepare-data", "video", "--out", "data"], 2),
+    "nobody to dress": (["tryon"], 2),
+    "no garment": (["tryon", "a.png"], 2),
+    "mask to nowhere": (["tryon", "a.png", "--mask-only"], 2),
+    "list and pair": (["tryon", "a.png", "b.png", "--root", "data"], 2),
+    "list without a place": (["tryon", "--root", "data"], 2),
 }
 
 

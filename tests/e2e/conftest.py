@@ -18,6 +18,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def dresser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle as a model for try-on."""
+    folder = tmp_path_factory.mktemp("dresser") / "tiny"
+    write_tiny_bundle(folder, task="tryon")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A skeleton video of 7 frames at 30000/1001 fps."""
     return write_skeletons(tmp_path_factory.mktemp("driver") / "wave.mp4")

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engines.core.bundle import FACTS
+from engines.core.bundle import sha256
+from engines.media.together import PLACES
 from engines.media.workspace import workspace_path
 from tests.core import pair_trees as trees
 from tests.e2e.running import scd
 from tests.e2e.test_batch import digests
-from tests.generate.tiny_bundle import write_tiny_bundle
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "scd_cli", "tryon"]
@@ -28,16 +28,6 @@ COMMAND = [sys.executable, "-m", "scd_cli", "tryon"]
 @pytest.fixture(autouse=True)
 def no_detection(blind: None) -> None:
     """In this process; children have masks, and a tiny model does not mind a skeleton that is missing."""
-
-
-@pytest.fixture(scope="session")
-def dresser(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny bundle as a model for try-on."""
-    folder = tmp_path_factory.mktemp("dresser") / "tiny"
-    write_tiny_bundle(folder)
-    facts = json.loads((folder / FACTS).read_text())
-    (folder / FACTS).write_text(json.dumps(facts | {"task": "tryon"}))
-    return folder
 
 
 def people(root: Path, count: int) -> Path:
@@ -130,14 +120,14 @@ def test_a_list_with_bad_jobs_ends_with_3(dresser: Path, tmp_path: Path) -> None
 
 
 def test_what_a_killed_try_on_left_does_not_stop_the_next(dresser: Path, tmp_path: Path) -> None:
-    """A process that is killed between mask and result leaves the mask and a sample, and the folder beside its output."""
+    """A process that is killed between mask and result leaves the mask and a sample, and the folder beside its output that lists them."""
     root, out = people(tmp_path / "set", 1), tmp_path / "out"
     words = ("tryon", "--root", root, "-o", out, "--model", dresser, "--steps", 1, "--samples", 2)
     assert scd(*words).code == 0
     before = digests(out) | {"mask": digests(tmp_path / "out-masks")["00000_00.png"]}
     (out / "00000_00.png").unlink()
-    workspace_path(out / "00000_00.png").mkdir()
-    trees.text(tmp_path / "out-masks" / "00000_00.png", "half")
+    left = (out / "00000_00-2.png", tmp_path / "out-masks" / "00000_00.png")
+    trees.text(workspace_path(out / "00000_00.png") / PLACES, json.dumps({str(path): sha256(path) for path in left}))
     ran = scd(*words)
     assert ran.code == 0, ran.err
     assert digests(out) | {"mask": digests(tmp_path / "out-masks")["00000_00.png"]} == before

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.core.bundle import SCHEMA_VERSION, write_facts
+from engines.core.bundle import SCHEMA_VERSION, Task, write_facts
 from engines.core.sites import kv_names
 from tests.generate.tiny_model import CHANNELS, COLUMNS, DOWNSCALE, FEATURES, ROWS, SITES, SIZE, TOKENS, WIDTH, TinyModel
 
@@ -153,7 +153,7 @@ def described(proto: onnx.ModelProto) -> dict[str, Any]:
     return {"file": f"{name}.onnx", "inputs": tensors(proto.graph.input), "outputs": tensors(proto.graph.output)}
 
 
-def tiny_facts(graphs: dict[str, Any], motion: bool) -> dict[str, Any]:
+def tiny_facts(graphs: dict[str, Any], motion: bool, task: Task) -> dict[str, Any]:
     schedule = {"beta_start": 0.00085, "beta_end": 0.012, "zero_terminal_snr": True, "prediction_type": "v_prediction"}
     return {
         "schema_version": SCHEMA_VERSION, "name": "tiny", "kind": "scd-v" if motion else "scd-i", "flavour": "ort-cpu", "size": list(SIZE),
@@ -161,11 +161,11 @@ def tiny_facts(graphs: dict[str, Any], motion: bool) -> dict[str, Any]:
         "window": {"min": 1, "max": 16, "default": 8, "overlap": 2}, "schedule": {"train_timesteps": 1000, **schedule},
         "sampling": {"steps": 3, "guidance": 1.0, "shared_noise": SHARED_NOISE},
         "sites": [{"name": s.name, "tokens": s.tokens, "channels": s.channels} for s in SITES], "graphs": graphs,
-        "parity": {}, "provenance": {"made_by": "tests"}, "licence": "Apache-2.0",
+        "parity": {}, "provenance": {"made_by": "tests"}, "licence": "Apache-2.0", "task": task,
     }  # fmt: skip
 
 
-def write_tiny_bundle(folder: Path, *, seed: int = 0, motion: bool = False) -> TinyModel:
+def write_tiny_bundle(folder: Path, *, seed: int = 0, motion: bool = False, task: Task = "animate") -> TinyModel:
     """Write the bundle into a new folder; returns its numpy twin."""
     folder.mkdir(parents=True)
     twin, data, graphs = TinyModel(seed, motion), bytearray(), {}
@@ -177,5 +177,5 @@ def write_tiny_bundle(folder: Path, *, seed: int = 0, motion: bool = False) -> T
     (folder / WEIGHTS).write_bytes(data)
     for name in graphs:
         onnx.checker.check_model(str(folder / f"{name}.onnx"))
-    write_facts(folder, tiny_facts(graphs, motion))
+    write_facts(folder, tiny_facts(graphs, motion, task))
     return twin

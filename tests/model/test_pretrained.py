@@ -45,9 +45,8 @@ def write_text_encoder(folder: Path) -> None:
     transformers.CLIPTextModel(text).save_pretrained(folder / "text_encoder")
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hub") / "stable-tiny"
+def write_stable_diffusion(folder: Path) -> Path:
+    """A pipeline folder of diffusers, tiny."""
     torch.manual_seed(0)
     diffusers.UNet2DConditionModel(**DIFFUSERS).save_pretrained(folder / "unet")
     diffusers.AutoencoderKL(**VAE).save_pretrained(folder / "vae")
@@ -57,6 +56,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text_encoder(folder)
     (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     return folder
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stable_diffusion(tmp_path_factory.mktemp("hub") / "stable-tiny")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from engines.train.muon import Float32Muon  # noqa: E402
 from engines.train.optimizer import Optimizer  # noqa: E402
 from engines.train.recipe import Optim  # noqa: E402
 
@@ -72,3 +73,18 @@ def test_restored_state_goes_on_alike(method: str) -> None:
         model(x).backward()
         its.step(1.0)
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), twin.state_dict().values(), strict=True))
+
+
+def test_muon_in_float32_is_torchs_but_for_the_rounding() -> None:
+    torch.manual_seed(0)
+    start, gradients = torch.randn(24, 40), [torch.randn(24, 40) for _ in range(3)]
+    ends = []
+    for kind in (Float32Muon, lambda p, **rates: torch.optim.Muon(p, adjust_lr_fn="match_rms_adamw", **rates)):
+        parameter = nn.Parameter(start.clone())
+        optimizer = kind([parameter], lr=0.01, weight_decay=0.1)
+        for gradient in gradients:
+            parameter.grad = gradient.clone()
+            optimizer.step()
+        ends.append(parameter.detach() - start)
+    assert (ends[0] - ends[1]).norm() < 0.03 * ends[1].norm()
+    assert ends[0].norm() > 0.1

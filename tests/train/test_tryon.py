@@ -14,7 +14,7 @@ from engines.core.pairs import train_pairs  # noqa: E402
 from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
-from engines.model.checkpoint import prefixed, save_checkpoint  # noqa: E402
+from engines.model.checkpoint import save_checkpoint  # noqa: E402
 from engines.train.recipe import TryonRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.tryon import Start, tryon_loss  # noqa: E402
@@ -162,3 +162,27 @@ def test_garments_of_the_test_part_are_left_out_where_asked(autoencoder: Path, t
     kept = pairs_of(recipe_of(settings(autoencoder, 1, "drop_leaked=true")), leaky, NullReport())
     assert [pair.name for pair in kept] == IDS[2:]
     assert len(pairs_of(recipe_of(settings(autoencoder, 1)), leaky, NullReport())) == 8
+
+
+def test_the_recipe_of_stable_diffusion_starts_from_its_folder_and_what_it_makes_exports(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from engines.model.loading import load_model
+    from tests.model.stable import CHANNELS, DIFFUSERS, HEADS, TEXT
+    from tests.model.test_pretrained import POSITIONS, write_stable_diffusion
+
+    folder = write_stable_diffusion(tmp_path / "stable-tiny")
+    attention = [str(kind == "CrossAttnDownBlock2D").lower() for kind in DIFFUSERS["down_block_types"]]
+    tiny = [
+        "model.size=[64,64]", f"model.unet.channels={list(CHANNELS)}", f"model.unet.attention=[{','.join(attention)}]",
+        f"model.unet.layers_per_block={DIFFUSERS['layers_per_block']}", f"model.unet.heads={HEADS}", "model.unet.groups=8",
+    ]  # fmt: skip
+    path = tmp_path / "recipe.toml"
+    text = RECIPE.with_name("sd15-vitonhd.toml").read_text().replace("tokens = 77", f"tokens = {POSITIONS}")
+    path.write_text(text.replace("channels = 768", f"channels = {TEXT}"))
+    few = ["optim.steps=2", 'optim.precision="fp32"', "batching.pairs=2", "logging.validation_pairs=1", "sampling.steps=2"]
+    train(path, [*tiny, *few, f"initial={folder}", "logging.log_every=1"], tmp_path / "run", data, False, NullReport())
+    assert np.isfinite(losses(tmp_path / "run")).all()
+    saved = load_model(tmp_path / "run")
+    assert saved.facts["task"] == "tryon"
+    assert saved.autoencoder.__class__.__name__ == "StableVae"
