@@ -56,7 +56,7 @@ def prepare_data(
     Examples:
       scd prepare-data synthetic --out data --identities 1200 --workers 2
       scd prepare-data synthetic --out tiny --identities 4 --frames 8 --size 192x256
-      scd prepare-data synthetic --layout viton-hd --out pairs --identities 3000 --frames 4 --fps 2 --size 192x256
+      scd prepare-data synthetic --layout viton-hd --out pairs --frames 4 --fps 2
     """
     from scd_cli.console import Console, not_yet, result
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.generate.blind import blind as blind
+from tests.generate.dressing import dresser as dresser
+from tests.generate.dressing import request_ as request_
 from tests.generate.tiny_bundle import write_tiny_bundle
 from tests.generate.tiny_model import TinyModel
 
