@@ -119,10 +119,12 @@ class ScdRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryonBatching:
-    """One step reads `pairs` garments, each with the person who wears it. `drop_reference` is the share trained with the null reference
-    (guidance), `drop_pose` the share whose person has no known pose (black). `timestep_shift` as in Batching."""
+    """One step reads `pairs` garments, each with the person who wears it. `worn`: the share whose garment is shown not flat but as that
+    person wears it, cut out, at another place and scale. `drop_reference` is the share trained with the null reference (guidance),
+    `drop_pose` the share whose person has no known pose (black). `timestep_shift` as in Batching."""
 
     pairs: int
+    worn: float
     drop_reference: float
     drop_pose: float
     timestep_shift: float

@@ -110,6 +110,14 @@ def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:
     return grown(mask, round(rng.uniform(0, masks.grow) * mask.shape[0]))
 
 
+def worn_garment(rng: np.random.Generator, person: Picture, mask: Mask, recipe: TryonRecipe) -> Picture:
+    """What the mask covers of the person, on white, at another place and scale: a garment that is photographed on somebody."""
+    size, margin = recipe.model.size, float(rng.uniform(*recipe.masks.margin))
+    window = window_around(mask, size, margin, (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1))))
+    alone = np.where(mask[..., None], person, np.uint8(255))
+    return fit_and_pad(np.ascontiguousarray(alone[window.place]), size, "edge")[0]
+
+
 def mirrored(fitting: Fitting, variation: Variation) -> Fitting:
     """Person, garment and mask in other colours, and mirrored where the variation says so."""
     pictures = [recoloured(picture, variation.colour) for picture in (fitting.person, fitting.garment)]
@@ -168,6 +176,8 @@ class TryonBatches:
         shift = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1)))
         window = window_around(mask, size, float(rng.uniform(*recipe.masks.margin)), shift)
         fitting = cut_out(pair, mask, person, window, size)
+        if rng.random() < recipe.batching.worn:
+            fitting = fitting._replace(garment=worn_garment(rng, person, mask, recipe))
         if rng.random() >= recipe.augmentation.share:
             return fitting
         return mirrored(fitting, replace(draw_variation(rng, recipe.augmentation), zoom=1.0))

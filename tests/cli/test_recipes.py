@@ -30,7 +30,7 @@ def test_unknown_recipe_tells_the_nearest() -> None:
 def test_every_shipped_recipe_parses(name: str) -> None:
     schema = pytest.importorskip("engines.train.recipe")
     table = read_toml(find_recipe(name), [])
-    kinds = {"autoencoder": schema.AutoencoderRecipe, "scd": schema.ScdRecipe}
+    kinds = {"autoencoder": schema.AutoencoderRecipe, "scd": schema.ScdRecipe, "tryon": schema.TryonRecipe}
     assert parse(kinds[table["kind"]], table, name).name
 
 

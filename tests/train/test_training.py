@@ -18,7 +18,7 @@ from engines.model.checkpoint import under  # noqa: E402
 from engines.train.frames import load_clips  # noqa: E402
 from engines.train.latents import channel_weights  # noqa: E402
 from engines.train.loop import Log, rate_scale  # noqa: E402
-from engines.train.recipe import AutoencoderRecipe, Optim, ScdRecipe  # noqa: E402
+from engines.train.recipe import AutoencoderRecipe, Optim, ScdRecipe, TryonRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.scd import fresh_model  # noqa: E402
 from engines.train.validation import Validation  # noqa: E402
@@ -186,7 +186,8 @@ def test_weights_that_do_not_fit_are_listed(autoencoder: Path) -> None:
 @pytest.mark.parametrize("path", sorted(RECIPES.parent.rglob("*.toml")), ids=lambda p: p.stem)
 def test_every_recipe_parses(path: Path) -> None:
     table = read_toml(path, [])
-    parse(AutoencoderRecipe if table["kind"] == "autoencoder" else ScdRecipe, table, path.name)
+    kinds = {"autoencoder": AutoencoderRecipe, "scd": ScdRecipe, "tryon": TryonRecipe}
+    parse(kinds[table["kind"]], table, path.name)
 
 
 def test_rate_scale_warms_up_and_runs_down() -> None:

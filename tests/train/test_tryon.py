@@ -137,6 +137,19 @@ def test_the_same_step_gives_the_same_batch_and_another_gives_another(data: Path
     assert not torch.equal(first.latents, other.latents)
 
 
+def test_a_worn_garment_is_what_the_mask_covers_on_white(data: Path, autoencoder: Path) -> None:
+    pairs = train_pairs(data)
+    encoder = Encoder(Start(recipe_of(settings(autoencoder, 1))).autoencoder, False)
+    flat, worn = (
+        TryonBatches(recipe_of(settings(autoencoder, 1, f"batching.worn={share}", "augmentation.share=0.0")), pairs, encoder).draft(0)
+        for share in (0.0, 1.0)
+    )
+    assert np.array_equal(flat.fittings[0].person, worn.fittings[0].person)
+    assert not np.array_equal(flat.fittings[0].garment, worn.fittings[0].garment)
+    for fitting in worn.fittings:
+        assert 0.05 < (fitting.garment > 250).all(axis=2).mean() < 0.95
+
+
 def test_training_without_masks_says_what_makes_them(data: Path, autoencoder: Path, tmp_path: Path) -> None:
     bare = viton(tmp_path / "bare", ids=IDS)
     for path in (bare / "train" / "agnostic-mask").iterdir():
