@@ -78,7 +78,7 @@ def read(folder: Path) -> Checkpoint:
 def of_bundle(folder: Path) -> Checkpoint:
     """A bundle as a checkpoint to start from: its weights file and what bundle.json says of its making."""
     facts = read_bundle(folder).facts
-    return Checkpoint(folder, {"kind": "scd", "name": facts.name, **facts.provenance})
+    return Checkpoint(folder, {"kind": "scd", "task": facts.task, "name": facts.name, **facts.provenance})
 
 
 def need(path: Path, kind: str, flag: str) -> Checkpoint:
