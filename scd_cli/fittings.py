@@ -220,7 +220,7 @@ def outlook_of(found: Fittings) -> dict[str, Any]:
     requests: list[Any] = [job.request for job in found.jobs if job.request is not None]
     missing = [str(problem) for problem in found.problems]
     missing += [f"job {job.number}: {job.error}" for job in found.jobs if job.request is None]
-    missing += [f"{request.output}: {path} does not exist" for request in requests for path in inputs(request) if not path.exists()]
+    missing += [f"{request.output}: {path} does not exist" for request in requests for path in request.inputs if not path.exists()]
     return {
         "pairs": len(requests),
         "garments": len({request.garment for request in requests}),
@@ -246,9 +246,3 @@ def source(wish: "MaskWish") -> str:
     """Where a mask comes from, in a word."""
     sources = {"mask files": wish.file, "parse maps": wish.parse, "keypoints": wish.keypoints}
     return next((name for name, path in sources.items() if path), "detected poses")
-
-
-def inputs(request: "TryonRequest") -> list[Path]:
-    """The files that a request reads, but for its model."""
-    wish = request.mask
-    return [path for path in (request.person, request.garment, wish.file, wish.parse, wish.keypoints) if path]

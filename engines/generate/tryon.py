@@ -65,12 +65,6 @@ class Fitting:
         return draw_pose(inside, (self.window.width, self.window.height), size, DrawStyle())
 
 
-def inputs_of(request: TryonRequest) -> list[Path]:
-    """The files that a request reads, but for its model."""
-    wish = request.mask
-    return [path for path in (request.person, request.garment, wish.file, wish.parse, wish.keypoints) if path is not None]
-
-
 def check_request(request: TryonRequest) -> None:
     """What can be refused without opening a picture."""
     if not 1 <= request.samples <= MOST_SAMPLES:
@@ -80,7 +74,7 @@ def check_request(request: TryonRequest) -> None:
     if request.mask.grow is not None and request.mask.grow < 0:
         raise UsageError(f"--mask-grow {request.mask.grow} is not possible", "use 0 or more pixels")
     written = [*request.outputs, request.mask_path]
-    check_no_input(written, inputs_of(request))
+    check_no_input(written, request.inputs)
     if len({path.absolute() for path in written}) < len(written):
         raise UsageError(f"the mask {request.mask_path} would replace the result", "name another with --mask-out")
     for output in request.outputs:
@@ -162,7 +156,7 @@ def make_way(request: TryonRequest, wait: bool) -> None:
     if workspace_path(request.output).is_dir():
         with workspace(request.output, wait) as folder:
             if not os.path.lexists(request.output):
-                take_back(folder, keep=inputs_of(request))
+                take_back(folder, keep=request.inputs)
 
 
 def say(fitting: Fitting, backend: Backend, report: Report) -> None:
@@ -185,7 +179,7 @@ def make(fitting: Fitting, studio: Studio, backend: Backend, folder: Path, secon
         mask=fitting.found.how, mask_share=round(float(fitting.found.mask.mean()), 4), category=request.mask.category, size=(width, height),
         model=fitting.bundle.facts.name, steps=settings.steps, guidance=settings.guidance, seed=settings.seed, sampler=settings.sampler,
         backend=backend.name, device=pipeline.device, seconds=seconds,
-        inputs={str(path): studio.sha256(path) for path in inputs_of(request)},
+        inputs={str(path): studio.sha256(path) for path in request.inputs},
     )  # fmt: skip
     with timed(seconds, "decode and write"):
         write(fitting, pipeline, latents, summary, folder)

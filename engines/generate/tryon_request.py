@@ -48,6 +48,12 @@ class TryonRequest:
     overwrite: bool = False
 
     @property
+    def inputs(self) -> list[Path]:
+        """The files that it reads, but for its model."""
+        wish = self.mask
+        return [path for path in (self.person, self.garment, wish.file, wish.parse, wish.keypoints) if path is not None]
+
+    @property
     def outputs(self) -> list[Path]:
         """The pictures, one a sample."""
         more = [self.output.with_name(f"{self.output.stem}-{n}{self.output.suffix}") for n in range(2, self.samples + 1)]

@@ -23,7 +23,7 @@ from engines.model.autoencoder import Autoencoder
 from engines.model.stable_vae import StableVae
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.pose.files import load_track
-from engines.pose.garment import grown
+from engines.pose.garment import boxed, grown
 from engines.train.autoencoder import to_tensor
 from engines.train.batches import pose_tensor, random_style, shifted_timesteps
 from engines.train.frames import prefetched
@@ -103,10 +103,7 @@ def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, size: tuple
 def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:
     """The mask, grown, or the rectangle around it."""
     if rng.random() < masks.box:
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        out = np.zeros_like(mask)
-        out[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
-        return out
+        return boxed(mask)
     return grown(mask, round(rng.uniform(0, masks.grow) * mask.shape[0]))
 
 
