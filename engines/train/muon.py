@@ -1,6 +1,6 @@
 """Muon in float32, for machines that multiply bfloat16 slowly: torch's own multiplies in bfloat16 whatever the weights are.
 
-On two cores with AVX2 alone one step of torch's took 50 seconds for scd-mini's matrices, this one 2.5 (docs/decisions.md).
+On two cores with AVX2 alone one step of torch's took 50 seconds for scd-mini's matrices, this one about 1 (docs/decisions.md).
 """
 
 from collections.abc import Callable, Iterable
@@ -15,14 +15,21 @@ RMS = 0.2  # of AdamW's updates, which Muon's are scaled to (Liu et al. 2025, "M
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """Newton-Schulz towards the nearest matrix (m, n) with singular values of 1; they end between about 0.7 and 1.2."""
+    """Newton-Schulz towards the nearest matrix (m, n) with singular values of 1; they end between about 0.7 and 1.2.
+
+    Every step multiplies from the left by a polynomial of the small Gram matrix, and such matrices commute: the polynomials are multiplied
+    with each other, and only their product with the matrix.
+    """
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
-    out = matrix.T if tall else matrix
-    out = out / out.norm().clamp(min=SMALLEST)
+    wide = matrix.T if tall else matrix
+    wide = wide / wide.norm().clamp(min=SMALLEST)
+    gram, product = wide @ wide.T, torch.eye(len(wide))
     for _ in range(STEPS):
-        gram = out @ out.T
-        out = torch.addmm(out, torch.addmm(gram, gram, gram, beta=b, alpha=c), out, beta=a)
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal().add_(a)
+        gram, product = factor @ gram @ factor, factor @ product
+    out = product @ wide
     return out.T if tall else out
 
 

@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from engines.train.muon import Float32Muon  # noqa: E402
+from engines.train.muon import COEFFICIENTS, STEPS, Float32Muon, orthogonalised  # noqa: E402
 from engines.train.optimizer import Optimizer  # noqa: E402
 from engines.train.recipe import Optim  # noqa: E402
 
@@ -88,3 +88,14 @@ def test_muon_in_float32_is_torchs_but_for_the_rounding() -> None:
         ends.append(parameter.detach() - start)
     assert (ends[0] - ends[1]).norm() < 0.03 * ends[1].norm()
     assert ends[0].norm() > 0.1
+
+
+@pytest.mark.parametrize("shape", [(16, 96), (96, 16), (24, 24)])
+def test_polynomials_of_the_gram_matrix_give_what_the_plain_iteration_gives(shape: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    matrix = torch.randn(shape) * torch.logspace(0, -3, shape[1])
+    plain = (matrix / matrix.norm()).double()
+    for _ in range(STEPS):
+        gram = plain @ plain.T
+        plain = COEFFICIENTS[0] * plain + (COEFFICIENTS[1] * gram + COEFFICIENTS[2] * gram @ gram) @ plain
+    assert (orthogonalised(matrix).double() - plain).norm() < 1e-3 * plain.norm()  # rounding of the smallest singular values of a square matrix: 4e-4
