@@ -94,9 +94,14 @@ def tryon(
 
 def write_mask_only(person: Path, asked: Mapping[str, Any]) -> None:
     """The mask alone; `-` is stdin for PERSON and stdout for OUT."""
-    if asked["out"] is None:
+    out = asked["out"] or asked["mask_out"]
+    if out is None:
         raise UsageError("--mask-only needs a place for the mask", "give -o mask.png")
-    if asked["out"] == STREAM and asked["as_json"]:
+    if asked["out"] and asked["mask_out"]:
+        raise UsageError("with --mask-only -o and --mask-out both name a place for the mask", "use one of them")
+    if asked["then_animate"]:
+        raise UsageError("--mask-only dresses nobody whom --then-animate could animate", "use one of them")
+    if out == STREAM and asked["as_json"]:
         raise UsageError("-o - writes one picture to stdout and nothing else", "leave --json out")
     from dataclasses import fields
 
@@ -105,10 +110,10 @@ def write_mask_only(person: Path, asked: Mapping[str, Any]) -> None:
 
     wish = mask_wish(asked)
     options = {field.name: getattr(wish, field.name) for field in fields(wish)}
-    with from_stdin(person) as picture, to_stdout(asked["out"]) as path:
+    with from_stdin(person) as picture, to_stdout(out) as path:
         made = make_mask(MaskRequest(person=picture, out=path, overwrite=asked["overwrite"], **options), Console())
-    if asked["out"] != STREAM:
-        result(made, asked["as_json"], asked["out"])
+    if out != STREAM:
+        result(made, asked["as_json"], out)
 
 
 def one(person: Path, garment: Path, asked: Mapping[str, Any]) -> None:
@@ -126,15 +131,18 @@ def one(person: Path, garment: Path, asked: Mapping[str, Any]) -> None:
         raise UsageError("-o - writes one picture to stdout and nothing else", "leave --then-animate, --json and --samples out")
     with from_stdin(person) as picture, to_stdout(output) as path:
         request = request_of(with_mask_place(asked, output, person, garment), picture, garment, path)
+        clip = None if asked["then_animate"] is None else animation(request, asked["then_animate"], bool(asked["skip_existing"]))
         if asked["skip_existing"] and path.exists():
             Console().note(f"{path} is there already")
-            return result({"output": str(path), "skipped": True}, asked["as_json"], path)
-        clip = asked["then_animate"] and animation(request, asked["then_animate"])
-        made = work(request, Console()).to_json()
+            made: dict[str, Any] = {"output": str(path), "outputs": [str(path)], "skipped": True}
+        else:
+            made = work(request, Console()).to_json()
         if output == STREAM:
             return
         if clip:
             made |= {"animation": animate(clip, Console()).to_json()}
+        elif asked["then_animate"]:
+            made |= {"animation": {"output": str(request.output.with_suffix(".mp4")), "skipped": True}}
         result(made, asked["as_json"], "\n".join([*made["outputs"], *(a["output"] for a in [made.get("animation")] if a)]))
 
 
@@ -145,8 +153,9 @@ def with_mask_place(asked: Mapping[str, Any], output: Path, person: Path, garmen
     return {**asked, "mask_out": default_picture(person, garment).with_suffix(".mask.png")}
 
 
-def animation(request: "TryonRequest", driver: Path) -> "AnimateRequest":
-    """The dressed person follows a driver: OUT.mp4 beside OUT, by the shipped model for animation (the paper's Fig. 10).
+def animation(request: "TryonRequest", driver: Path, skip_existing: bool) -> "AnimateRequest | None":
+    """The dressed person follows a driver: OUT.mp4 beside OUT, by the shipped model for animation (the paper's Fig. 10). None where that
+    is there already and `skip_existing`.
 
     ScdError for a driver or an output that would end it, said before anything is made.
     """
@@ -158,6 +167,8 @@ def animation(request: "TryonRequest", driver: Path) -> "AnimateRequest":
         reference=request.output, poses=driver, output=request.output.with_suffix(".mp4"), model=DEFAULT_MODEL, seed=request.seed,
         providers=request.providers, overwrite=request.overwrite,
     )  # fmt: skip
+    if skip_existing and clip.output.exists():
+        return None
     check_paths(clip)
     open_driver(driver)
     return clip

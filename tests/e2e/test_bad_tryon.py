@@ -311,6 +311,8 @@ MASK_ONLY: dict[str, tuple[tuple[object, ...], str]] = {
     "onto the mask": (("-o", "mask.png", "--overwrite", "--mask", "mask.png"), "the output mask.png is also an input"),
     "existing": (("-o", "shirt.png"), "shirt.png exists already"),
     "nobody": (("-o", "new.png"), "nobody is found in the picture person.png"),
+    "two places": (("-o", "new.png", "--mask-out", "other.png"), "-o and --mask-out both name a place"),
+    "nobody to animate": (("-o", "new.png", "--then-animate", "dance.mp4"), "--mask-only dresses nobody"),
     "to stdout with a summary": (("-o", "-", "--json"), "leave --json out"),
 }
 

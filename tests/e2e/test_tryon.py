@@ -102,7 +102,7 @@ def test_what_is_there_is_skipped_where_that_is_asked_for(dresser: Path, room: P
     (room / "a.png").write_bytes(b"mine")
     ran = scd(*call, "--skip-existing")
     assert (ran.code, ran.out, ran.err) == (0, "a.png\n", "a.png is there already\n")
-    assert json.loads(scd(*call, "--skip-existing", "--json").out) == {"output": "a.png", "skipped": True}
+    assert json.loads(scd(*call, "--skip-existing", "--json").out) == {"output": "a.png", "outputs": ["a.png"], "skipped": True}
     assert names(room) == {"a.png"}
     assert (room / "a.png").read_bytes() == b"mine"
     assert scd(*call, "--overwrite").code == 0
@@ -148,6 +148,7 @@ def test_a_mask_alone(room: Path) -> None:
     assert said["share"] == round(float(white(room / "n.png").mean()), 4)
     assert scd("tryon", "person.png", "--mask-only", "-o", "m.png", "--mask", "mask.png").code == 1, "it is there already"
     assert scd("tryon", "person.png", "--mask-only", "-o", "m.png", "--mask", "mask.png", "--overwrite").code == 0
+    assert scd("tryon", "person.png", "--mask-only", "--mask-out", "o.png", "--mask", "mask.png").out == "o.png\n"
 
 
 def test_the_pose_of_a_file_changes_the_result(dresser: Path, room: Path) -> None:
@@ -234,6 +235,13 @@ def test_then_animate(dresser: Path, room: Path) -> None:
     assert probe(room / "a.mp4").frames == 2
     assert said["animation"]["inputs"]["a.png"] == hashlib.sha256((room / "a.png").read_bytes()).hexdigest()
     assert scd(*call, "--overwrite").out == "a.png\na.mp4\n"
+    whole = (room / "a.png").read_bytes()
+    (room / "a.mp4").unlink()
+    assert scd(*call, "--skip-existing").out == "a.png\na.mp4\n", "the picture is there, its clip is not"
+    assert (room / "a.png").read_bytes() == whole
+    (room / "a.mp4").write_bytes(b"mine")
+    assert scd(*call, "--skip-existing").out == "a.png\na.mp4\n"
+    assert (room / "a.mp4").read_bytes() == b"mine"
 
 
 # photos
