@@ -48,6 +48,9 @@ def take(request: FootageRequest, recording: Recording, prefix: str, detector: D
         why = f"{reel.seconds:.2f} s, less than --min-seconds {float(request.limits.seconds):g}"
         return Taken([], [Dropped(recording.name, "too short", why, (0.0, reel.seconds))])
     found = scan(reel, detector)
+    if found.drawing is not None:
+        why = f"it shows no real person but is {found.drawing} in every frame that was looked at"
+        return Taken([], [Dropped(recording.name, "no film", why, (0.0, reel.seconds))])
     chosen, dropped = candidates(request, reel, found)
     facts = {"sha256": content(recording), "pose": found.how} if chosen else {}
     clips = []

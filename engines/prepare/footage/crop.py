@@ -11,9 +11,12 @@ from engines.prepare.footage.filters import box_of
 ABOVE, BELOW, BESIDE = 0.15, 0.08, 0.12  # of the person's height: room around the points, which end at the eyes, ankles and wrists
 
 
+PADDED = 1.1  # of the window's height (or width) by the shape wanted: wider ones lose their sides, for padding shows nothing real
+
+
 def window_of(points: Points, picture: tuple[int, int], size: tuple[int, int]) -> Window:
     """Everywhere the person goes in (F, 133, 3), with room, widened to the shape of `size` as far as the picture (both width, height)
-    reaches. The picture's edge limits it: what is missing in shape is padded later."""
+    reaches. Where that is not far enough, the sides are cut to PADDED of the shape, and the rest is padded later."""
     boxes = np.array([box for frame in points if (box := box_of(frame)) is not None])
     left, top = boxes[:, :2].min(0)
     right, bottom = boxes[:, 2:].max(0)
@@ -23,6 +26,8 @@ def window_of(points: Points, picture: tuple[int, int], size: tuple[int, int]) -
     top, bottom = max(0.0, top), min(float(picture[1]), bottom)
     wide, high = max(right - left, 2.0), max(bottom - top, 2.0)
     wide, high = max(wide, high * size[0] / size[1]), max(high, wide * size[1] / size[0])
+    wide = min(wide, PADDED * min(high, picture[1]) * size[0] / size[1])
+    high = min(high, PADDED * min(wide, picture[0]) * size[1] / size[0])
     x, width = stretched((left + right) / 2, wide, picture[0])
     y, height = stretched((top + bottom) / 2, high, picture[1])
     return Window(x, y, width, height)

@@ -10,7 +10,9 @@ from engines.prepare.footage.reel import Picture, thumbnail
 from engines.prepare.footage.request import Dropped
 
 SIDE = 16  # a look is SIDE x SIDE bits: in which direction brightness goes from one pixel of a thumbnail to the next
-ALIKE = 10  # bits of the 256 that may differ between two pictures of the same
+ALIKE = (
+    16  # bits of the 256 that may differ between two pictures of the same: copies of half the size differ in up to 10, other poses in 30
+)
 FEWEST = 12  # bits of 256 that a look has at least of either kind: a flat picture looks like any other flat one
 
 

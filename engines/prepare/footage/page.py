@@ -12,7 +12,7 @@ from engines.media.images import read_image, write_png
 from engines.media.sheets import contact_sheet
 from engines.prepare.synthetic import write_text
 
-TILES, COLUMNS, WIDTH = 60, 10, 1200  # of the contact sheet: at most so many clips, tiles a row, pixels
+TILES, COLUMNS, TILE = 60, 10, 120  # of the contact sheet: at most so many clips, tiles a row, pixels of one
 BINS, BAR = 24, 12  # of a histogram, and the width of one in pixels
 HIGH = 80  # pixels
 ROWS = 500  # lines of the table of what was dropped; dropped.jsonl has all
@@ -41,7 +41,9 @@ def write_sheet(out: Path, clips: Sequence[dict[str, Any]]) -> None:
     shown = [clips[n] for n in numbers]
     paths = [out / "clips" / clip["clip_id"] / "frames" / f"{clip['frames'] // 2:04d}.png" for clip in shown]
     labels = [f"{clip['split'][:2]} {number}" for number, clip in zip(numbers, shown, strict=True)]
-    write_png(out / "contact.png", contact_sheet([read_image(path) for path in paths], COLUMNS, WIDTH, labels), overwrite=True)
+    columns = min(COLUMNS, len(paths))
+    sheet = contact_sheet([read_image(path) for path in paths], columns, columns * TILE, labels)
+    write_png(out / "contact.png", sheet, overwrite=True)
 
 
 def page(summary: dict[str, Any], clips: Sequence[dict[str, Any]], dropped: Sequence[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engines.core.errors import ScdError
 from engines.core.keypoints import BODY
 from engines.pose.detector import Detector
+from engines.pose.drivers import LOOKED_AT, Content, content_of
 from engines.pose.files import load_track
 from engines.pose.filmed import LIMIT_SECONDS, WINDOW
 from engines.pose.persons import Points, Track, cuts, filled, linked, one_person, runs, shown, sides_kept, size_of, smoothed, stitched
@@ -25,11 +26,13 @@ PLAUSIBLE = 0.5  # of a detection's body points seen on average, for it to count
 
 @dataclass(frozen=True)
 class Scan:
-    """`people`: for every kept frame (P, 133, 3) in the source's pixels; `shots`: (start, stop) in kept frames; `how`: what found them."""
+    """`people`: for every kept frame (P, 133, 3) in the source's pixels; `shots`: (start, stop) in kept frames; `how`: what found them;
+    `drawing`: what it is where it shows no real person, as a skeleton video."""
 
     people: list[Points]
     shots: list[tuple[int, int]]
     how: str
+    drawing: str | None
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ def scan(reel: Reel, detector: Detector | None) -> Scan:
     """One pass over the frames: cuts, and the poses of all, unless a keypoint file has them. ScdError for frames or keypoints that cannot
     be read or do not belong together."""
     given = None if reel.recording.keypoints is None else given_people(reel, reel.recording.keypoints)
-    shots = Shots()
-    pictures = watched(reel.pictures(0, len(reel.kept)), shots)
+    shots, kinds = Shots(), set[Content]()
+    pictures = watched(reel.pictures(0, len(reel.kept)), shots, max(1, len(reel.kept) // LOOKED_AT), kinds)
     if given is None:
         assert detector is not None  # opened where a recording has no keypoints
         people, how = list(detector.track(pictures)), detector.name
@@ -56,12 +59,15 @@ def scan(reel: Reel, detector: Detector | None) -> Scan:
             pass
     if len(shots.changes) != len(reel.kept):
         raise ScdError(f"{reel.recording.path} gave {len(shots.changes)} of its {len(reel.kept)} frames", "convert it again")
-    return Scan(people, shots.ranges(), how)
+    return Scan(people, shots.ranges(), how, None if "filmed" in kinds else " and ".join(sorted(kinds)))
 
 
-def watched(pictures: Iterator[Picture], shots: Shots) -> Iterator[Picture]:
-    for picture in pictures:
+def watched(pictures: Iterator[Picture], shots: Shots, every: int, kinds: set[Content]) -> Iterator[Picture]:
+    """The pictures, each seen by `shots`; of some it is found out what they show."""
+    for number, picture in enumerate(pictures):
         shots.see(picture)
+        if number % every == 0:
+            kinds.add(content_of(picture))
         yield picture
 
 

@@ -166,7 +166,7 @@ def read_list(path: Path) -> list[Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ScdError(f"{path} is no JSON that can be read ({error})".replace("\n", " "), "name another list with --from") from error
     if not isinstance(items, list):
-        raise ScdError(f"{path} is JSON, but no list of films", 'write [{"video_path": ...}, ...]')
+        raise ScdError(f"{path} is JSON, but no list of films", 'name another list with --from, of [{"video_path": ...}, ...]')
     return items
 
 

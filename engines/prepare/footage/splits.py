@@ -69,17 +69,18 @@ def drawn(identity: str, seed: int) -> float:
 def assign(identities: Sequence[str], given: dict[str, str], seed: int, shares: tuple[float, float]) -> dict[str, str]:
     """Split by identity; `shares` are those of val and test among who is not given one.
 
-    A part that somebody was given is not drawn for. A part of a share above 0 that would be empty gets the nearest draw, where at least
-    three identities are left: even a small set can be trained and judged on.
+    A part that somebody was given is not drawn for. A part of a share above 0 that would be empty gets one of train, where that keeps
+    somebody: even a small set can be trained and judged on.
     """
     free = sorted(set(identities) - given.keys(), key=lambda name: drawn(name, seed))
     out = {name: part for name, part in given.items() if name in set(identities)}
     wanted = {part: share for part, share in zip(HELD_OUT, shares, strict=True) if share > 0 and part not in given.values()}
     low = 0.0
     for part, share in wanted.items():
-        members = [name for name in free if low <= drawn(name, seed) < low + share]
-        if not members and len(free) >= 3:
-            members = [min((n for n in free if n not in out), key=lambda name: abs(drawn(name, seed) - low))]
-        out |= dict.fromkeys((n for n in members if n not in out), part)
+        out |= {name: part for name in free if low <= drawn(name, seed) < low + share}
         low += share
+    for part in wanted:
+        left = [name for name in free if name not in out]
+        if part not in out.values() and len(left) > 1:
+            out[left[0]] = part
     return out | {name: "train" for name in free if name not in out}
