@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -69,7 +70,7 @@ def drawn(identity: str, seed: int) -> float:
 def assign(identities: Sequence[str], given: dict[str, str], seed: int, shares: tuple[float, float]) -> dict[str, str]:
     """Split by identity; `shares` are those of val and test among who is not given one.
 
-    A part that somebody was given is not drawn for. A part of a share above 0 that would be empty gets one of train, where that keeps
+    A part that somebody was given is not drawn for. A part of a share above 0 that would be empty gets one of another, where that keeps
     somebody: even a small set can be trained and judged on.
     """
     free = sorted(set(identities) - given.keys(), key=lambda name: drawn(name, seed))
@@ -80,7 +81,14 @@ def assign(identities: Sequence[str], given: dict[str, str], seed: int, shares: 
         out |= {name: part for name in free if low <= drawn(name, seed) < low + share}
         low += share
     for part in wanted:
-        left = [name for name in free if name not in out]
-        if part not in out.values() and len(left) > 1:
-            out[left[0]] = part
+        if part not in out.values() and (spare := to_spare(free, out)):
+            out[spare] = part
     return out | {name: "train" for name in free if name not in out}
+
+
+def to_spare(free: Sequence[str], out: dict[str, str]) -> str | None:
+    """Somebody whose part does not become empty without them, of train where it has several."""
+    parts = {name: out.get(name, "train") for name in free}
+    sizes = Counter(parts.values())
+    several = [name for name in free if sizes[parts[name]] > 1]
+    return min(several, key=lambda name: parts[name] != "train", default=None)

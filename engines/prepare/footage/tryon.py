@@ -18,7 +18,7 @@ from engines.core.manifest import SCHEMA_VERSION
 from engines.core.pair_layouts import DRESS_CODE, PARTS, recognise
 from engines.core.pairs import Pair, look_for_pairs
 from engines.core.report import NullReport, Report
-from engines.pose.detectors import open_detector
+from engines.pose.networks import networks
 from engines.prepare.footage import notices
 from engines.prepare.footage.listing import GENERATOR
 from engines.prepare.footage.masks import MaskFinder, checked_mask
@@ -114,7 +114,7 @@ def check_kind(request: PairsRequest, part: str) -> None:
 def do_missing(request: PairsRequest, jobs: list[Job], report: Report) -> None:
     missing = [job for job in jobs if not finished(job)]
     if any(job.pair.mask is None for job in missing):
-        open_detector(None, report)  # what is to be fetched is fetched once, and fails once
+        networks(report)  # what is to be fetched is fetched once, and fails once
     with report.stage("check pairs", len(jobs), len(jobs) - len(missing)) as bar:
         for job, done in each(do_one, missing, request.workers):
             if done is None:
@@ -179,6 +179,7 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)
+    temporary.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
 
 
 def finish(request: PairsRequest, jobs: list[Job], dropped: list[Dropped], report: Report) -> dict[str, Any]:

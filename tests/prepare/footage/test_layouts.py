@@ -155,10 +155,12 @@ def test_identities_keep_their_split_when_a_set_grows() -> None:
     assert assign(names, {}, 4, (0.1, 0.1)) != large
 
 
-def test_even_three_people_fill_all_splits_and_two_only_train() -> None:
+def test_even_three_people_fill_all_splits_and_one_trains() -> None:
     for seed in range(30):
         assert sorted(assign(["a", "b", "c"], {}, seed, (0.05, 0.05)).values()) == ["test", "train", "val"]
-    assert assign(["a", "b"], {}, 0, (0.001, 0.001)) == {"a": "train", "b": "train"}
+        assert sorted(assign(["a", "b"], {}, seed, (0.001, 0.0)).values()) == ["train", "val"]
+    assert assign(["a"], {}, 0, (0.001, 0.001)) == {"a": "train"}
+    assert assign(["a", "b"], {}, 0, (0.0, 0.0)) == {"a": "train", "b": "train"}
 
 
 def test_an_identity_that_lists_put_into_two_parts_is_held_out(tmp_path: Path) -> None:
