@@ -14,12 +14,13 @@ SOURCES = (*SYNTHETIC, *FILMS, *PAIRS)
 BELONGS = {
     **dict.fromkeys(("identities", "frames", "seed", "layout"), SYNTHETIC),
     **dict.fromkeys(("size", "fps"), (*SYNTHETIC, *FILMS)),
-    **dict.fromkeys(("origin", "dry_run"), (*FILMS, *PAIRS)),
+    **dict.fromkeys(("origin", "dry_run", "ray"), (*FILMS, *PAIRS)),
     **dict.fromkeys(
         ("min_seconds", "min_height", "max_people", "min_joints", "min_sharpness", "min_motion", "split_seed", "val_share", "test_share",
-         "test_list", "source_fps", "pose_model", "shape"),
+         "test_list", "pose_model", "shape"),
         FILMS,
     ),
+    "source_fps": ("folder",),
     "mask_style": PAIRS,
 }  # fmt: skip
 
@@ -67,8 +68,17 @@ SyntheticLayout = Annotated[
     Layout,
     Option("--layout", help="synthetic: clips to animate, or each frame as a try-on pair in VITON-HD's folders.", case_sensitive=False),
 ]
-Workers = Annotated[int, Option(min=1, metavar="N", help="Processes that work.")]
-SourceFps = Annotated[Any, Option(metavar="F", parser=parse_fps, help="Films: rate of folders of frames, which do not say theirs.")]
+Workers = Annotated[int, Option(min=1, metavar="N", help="Processes that work; with --ray, on the whole cluster.")]
+RayAddress = Annotated[
+    str | None,
+    Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Work on a Ray cluster where paths mean the same; without address, on one started here.",
+        show_default=False,
+    ),
+]
+SourceFps = Annotated[Any, Option(metavar="F", parser=parse_fps, help="folder: rate of folders of frames, which do not say theirs.")]
 MinSeconds = Annotated[Any, Option(metavar="T", parser=parse_seconds, help="Films: shorter clips are dropped.")]
 MinHeight = Annotated[int, Option(min=0, metavar="N", help="Films: pixels of the source that the person is high, at least.")]
 MaxPeople = Annotated[int, Option(min=1, metavar="N", help="Films: people of about one size in a shot, at most.")]

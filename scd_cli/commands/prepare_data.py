@@ -36,6 +36,7 @@ def prepare_data(
     pose_model: opt.PoseModel = None,
     shape: opt.OutFormat = opt.Shape.CLIPS,
     mask_style: opt.MaskStyle = opt.MaskStyleName.LIMBS,
+    ray: opt.RayAddress = None,
     dry_run: opt.DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +99,7 @@ def films(asked: Mapping[str, Any]) -> None:
         seconds=asked["min_seconds"], height=asked["min_height"], people=asked["max_people"], joints=asked["min_joints"],
         sharpness=asked["min_sharpness"], motion=asked["min_motion"],
     )  # fmt: skip
-    names = ("source", "origin", "out", "size", "fps", "source_fps", "split_seed", "val_share", "test_share", "test_list", "workers")
+    names = ("source", "origin", "out", "size", "fps", "source_fps", "split_seed", "val_share", "test_share", "test_list", "workers", "ray")
     options = {name: asked[name] for name in (*names, "pose_model", "dry_run")}
     made = prepare_footage(FootageRequest(**options, limits=limits, format=asked["shape"].value), Console())
     result(made, asked["as_json"] or asked["dry_run"], asked["out"])
@@ -108,6 +109,6 @@ def pairs(asked: Mapping[str, Any]) -> None:
     from engines.prepare.footage.tryon import PairsRequest, prepare_pairs
     from scd_cli.console import Console, result
 
-    options = {name: asked[name] for name in ("source", "origin", "out", "workers", "dry_run")}
+    options = {name: asked[name] for name in ("source", "origin", "out", "workers", "ray", "dry_run")}
     made = prepare_pairs(PairsRequest(**options, mask_style=asked["mask_style"].value), Console())
     result(made, asked["as_json"] or asked["dry_run"], asked["out"])

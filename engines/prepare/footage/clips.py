@@ -15,7 +15,7 @@ from engines.pose.detector import Detector
 from engines.prepare.footage.crop import cut_picture, cut_points, window_of
 from engines.prepare.footage.filters import Measures, judged, measure, refusal, sharpness
 from engines.prepare.footage.overlap import look
-from engines.prepare.footage.poses import Scan, Stretch, company, scan, stretches
+from engines.prepare.footage.poses import GIVEN, Scan, Stretch, company, scan, stretches
 from engines.prepare.footage.reel import Picture, Reel, content, open_reel
 from engines.prepare.footage.request import Dropped, FootageRequest, Recording
 from engines.prepare.synthetic import save_png
@@ -41,8 +41,9 @@ class Taken:
     dropped: list[Dropped]
 
 
-def take(request: FootageRequest, recording: Recording, prefix: str, detector: Detector | None) -> Taken:
-    """Write the clips of a recording, named PREFIX-NNN. ScdError where it cannot be read; then no clip of it is there."""
+def take(request: FootageRequest, recording: Recording, label: tuple[str, str], detector: Detector | None) -> Taken:
+    """Write the clips of a recording; `label`: what their ids begin with, and the split. ScdError where it cannot be read; then no clip of
+    it is listed."""
     reel = open_reel(recording, request.fps)
     if reel.seconds < float(request.limits.seconds):
         why = f"{reel.seconds:.2f} s, less than --min-seconds {float(request.limits.seconds):g}"
@@ -52,10 +53,10 @@ def take(request: FootageRequest, recording: Recording, prefix: str, detector: D
         why = f"it shows no real person but is {found.drawing} in every frame that was looked at"
         return Taken([], [Dropped(recording.name, "no film", why, (0.0, reel.seconds))])
     chosen, dropped = candidates(request, reel, found)
-    facts = {"sha256": content(recording), "pose": found.how} if chosen else {}
+    facts = {"sha256": content(recording), "pose": found.how, "split": label[1]} if chosen else {}
     clips = []
     for number, (candidate, pictures) in enumerate(zip(chosen, cut_up(reel, chosen), strict=True)):
-        made = write_clip(request, reel, candidate, pictures, f"{prefix}-{number:03d}", facts)
+        made = write_clip(request, reel, candidate, pictures, f"{label[0]}-{number:03d}", facts)
         dropped += [made] if isinstance(made, Dropped) else []
         clips += [made] if isinstance(made, dict) else []
     return Taken(clips, dropped)
@@ -75,7 +76,7 @@ def candidates(request: FootageRequest, reel: Reel, found: Scan) -> tuple[list[C
         if people > request.limits.people:
             dropped.append(Dropped(name, "several people", f"{people} people, more than --max-people {request.limits.people}", span))
             continue
-        for stretch in stretches(found.people[start:stop], start, fps, found.how != "keypoint file"):
+        for stretch in stretches(found.people[start:stop], start, fps, found.how != GIVEN):
             measures = measure(stretch.points, fps)
             why = refusal(measures, request.limits)
             if why:
@@ -146,10 +147,11 @@ def write_frames(folder: Path, pictures: Iterator[Picture], points: Any, window:
 
 
 def record_of(request: FootageRequest, reel: Reel, candidate: Candidate, clip_id: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """The clip's line of metadata.jsonl; the split is the manifest's to say, train until then. `labels` None: nobody drew any."""
+    """The clip's line of metadata.jsonl; the split may still be changed by the list. `labels` None: nobody drew any."""
     stretch, window, measures, recording = candidate.stretch, candidate.window, candidate.measures, reel.recording
     return {
-        "clip_id": clip_id, "split": "train", "file_name": f"clips/{clip_id}/frames/0000.png", "frames": stretch.stop - stretch.start,
+        "clip_id": clip_id, "split": facts["split"], "file_name": f"clips/{clip_id}/frames/0000.png",
+        "frames": stretch.stop - stretch.start,
         "size": list(request.size), "fps": f"{reel.fps.numerator}/{reel.fps.denominator}", "keypoints": f"clips/{clip_id}/keypoints.npz",
         "labels": None, "label_ids": {}, "identity": recording.identity, "motion": recording.name,
         "crop": [window.left, window.top, window.width, window.height], "source_size": list(reel.size),

@@ -19,6 +19,7 @@ from engines.prepare.footage.reel import Picture, Reel
 from engines.prepare.footage.shots import Shots
 
 Flags = NDArray[np.bool_]
+GIVEN = "keypoint file"
 PRESENT = 0.2  # of a shot's frames: who is there for less counts for nobody
 BESIDE = 0.4  # of the main person's size: who is smaller is part of the background
 PLAUSIBLE = 0.5  # of a detection's body points seen on average, for it to count as somebody beside the main person
@@ -54,7 +55,7 @@ def scan(reel: Reel, detector: Detector | None) -> Scan:
         assert detector is not None  # opened where a recording has no keypoints
         people, how = list(detector.track(pictures)), detector.name
     else:
-        people, how = given, "keypoint file"
+        people, how = given, GIVEN
         for _ in pictures:
             pass
     if len(shots.changes) != len(reel.kept):

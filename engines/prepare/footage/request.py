@@ -28,7 +28,8 @@ class Limits:
 @dataclass(frozen=True, kw_only=True)
 class FootageRequest:
     """`origin` is the folder (or JSON) of the data set, `out` of the one to write. `size` (width, height) of the pictures; `fps` the most
-    frames a second that are kept; `source_fps` the rate of folders of frames, which do not say theirs. Shares are of the identities."""
+    frames a second that are kept; `source_fps` the rate of folders of frames, which do not say theirs. Shares are of the identities.
+    `ray`: the address of a cluster on which `workers` recordings are done at a time, and where the paths mean the same."""
 
     source: str
     origin: Path
@@ -42,6 +43,7 @@ class FootageRequest:
     test_share: float
     test_list: Path | None = None
     workers: int = 1
+    ray: str | None = None
     pose_model: tuple[Path, Path] | None = None
     format: Format = "clips"
     dry_run: bool = False

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -32,10 +32,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what no other recording coul
 
 @dataclass(frozen=True)
 class Job:
-    """A recording to be done; `key` begins the names of its clips and is that of its record."""
+    """A recording to be done, of which the split is known but for what the whole set changes; `key` begins the names of its clips and is
+    that of its record."""
 
     request: FootageRequest
     recording: Recording
+    split: str
 
     @property
     def key(self) -> str:
@@ -62,6 +64,8 @@ def prepare_footage(request: FootageRequest, report: Report) -> dict[str, Any]:
     ScdError for a source in another layout, a folder that holds something else, and where no clip is left.
     """
     check_request(request)
+    if request.ray is not None:  # the working directory is this machine's alone
+        request = replace(request, origin=request.origin.absolute(), out=request.out.absolute())
     notices.tell(request.source, report)
     found = list_recordings(request)
     given = fixed(found.recordings, request.origin, request.test_list)
@@ -70,7 +74,8 @@ def prepare_footage(request: FootageRequest, report: Report) -> dict[str, Any]:
     try:
         check_folder(request.out, arguments(request))
         remove_unfinished(request.out / "clips")
-        do_missing(request, found.recordings, report)
+        splits = assign([r.identity for r in found.recordings], given, request.split_seed, (request.val_share, request.test_share))
+        do_missing(request, [Job(request, recording, splits[recording.identity]) for recording in found.recordings], report)
         return write_data_set(
             request, found, [json.loads(record_file(request.out, r).read_text()) for r in found.recordings], given, report
         )
@@ -98,13 +103,12 @@ def check_folder(out: Path, wanted: dict[str, Any]) -> None:
     write_text(path, json.dumps(wanted) + "\n")
 
 
-def do_missing(request: FootageRequest, recordings: Sequence[Recording], report: Report) -> None:
-    jobs = [Job(request, recording) for recording in recordings]
+def do_missing(request: FootageRequest, jobs: Sequence[Job], report: Report) -> None:
     missing = [job for job in jobs if not finished(job)]
     if any(job.recording.keypoints is None for job in missing):
         open_detector(request.pose_model, report)  # here first: what is to be fetched is fetched once, and fails once
     with report.stage("prepare recordings", len(jobs), len(jobs) - len(missing)) as bar:
-        for job, done in each(do_one, missing, request.workers):
+        for job, done in each(do_one, missing, request.workers, request.ray):
             if done is None:
                 keep(job, [], [Dropped(job.recording.name, "crashed", "it ended the process that read it")], retry=True)
             bar.advance(1)
@@ -134,7 +138,7 @@ def do_one(job: Job) -> bool:
     name = job.recording.name
     detector = detector_of(job.request.pose_model) if job.recording.keypoints is None else None
     try:
-        taken = take(job.request, job.recording, job.key, detector)
+        taken = take(job.request, job.recording, (job.key, job.split), detector)
     except ScdError as error:
         keep(job, [], [Dropped(name, "unreadable", str(error))], retry=False)
     except Exception as error:  # a bug, or a file nobody has thought of: the others go on

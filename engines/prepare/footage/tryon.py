@@ -5,7 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class PairsRequest:
     out: Path
     mask_style: MaskStyle
     workers: int = 1
+    ray: str | None = None
     dry_run: bool = False
 
 
@@ -67,6 +68,8 @@ def prepare_pairs(request: PairsRequest, report: Report) -> dict[str, Any]:
     ScdError for a data set in another layout, and where no pair is left. With `dry_run` only looks at names.
     """
     check_places(request.origin, request.out)
+    if request.ray is not None:  # the working directory is this machine's alone
+        request = replace(request, origin=request.origin.absolute(), out=request.out.absolute())
     notices.tell(request.source, report)
     jobs, dropped = listed(request)
     if request.dry_run:
@@ -116,7 +119,7 @@ def do_missing(request: PairsRequest, jobs: list[Job], report: Report) -> None:
     if any(job.pair.mask is None for job in missing):
         networks(report)  # what is to be fetched is fetched once, and fails once
     with report.stage("check pairs", len(jobs), len(jobs) - len(missing)) as bar:
-        for job, done in each(do_one, missing, request.workers):
+        for job, done in each(do_one, missing, request.workers, request.ray):
             if done is None:
                 keep(job, {"dropped": Dropped(job.name, "crashed", "it ended the process that read it").record()})
             bar.advance(1)

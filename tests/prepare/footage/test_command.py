@@ -18,9 +18,11 @@ from tests.e2e.running import scd
     [
         (["folder", "--identities", "3"], "--identities means nothing to the source folder"),
         (["tiktok", "--layout", "viton-hd"], "--layout means nothing to the source tiktok"),
+        (["tiktok", "--source-fps", "25"], "--source-fps means nothing to the source tiktok"),
         (["folder", "--seed", "1"], "--seed means nothing to the source folder"),
         (["synthetic", "--from", "x"], "--from means nothing to the source synthetic"),
         (["synthetic", "--min-height", "64"], "--min-height means nothing to the source synthetic"),
+        (["synthetic", "--ray"], "--ray means nothing to the source synthetic"),
         (["synthetic", "--dry-run"], "--dry-run means nothing to the source synthetic"),
         (["viton-hd", "--from", "x", "--size", "64x64"], "--size means nothing to the source viton-hd"),
         (["dresscode", "--from", "x", "--format", "webdataset"], "--format means nothing to the source dresscode"),
