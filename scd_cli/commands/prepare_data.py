@@ -106,7 +106,8 @@ def films(asked: Mapping[str, Any]) -> None:
 
 
 def pairs(asked: Mapping[str, Any]) -> None:
-    from engines.prepare.footage.tryon import PairsRequest, prepare_pairs
+    from engines.prepare.footage.pair_jobs import PairsRequest
+    from engines.prepare.footage.tryon import prepare_pairs
     from scd_cli.console import Console, result
 
     options = {name: asked[name] for name in ("source", "origin", "out", "workers", "ray", "dry_run")}

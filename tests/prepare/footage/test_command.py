@@ -2,15 +2,24 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engines.core.manifest import read_manifest
 from engines.core.pairs import train_pairs
+from engines.core.report import NullReport
 from engines.media.images import read_image
 from engines.pose.files import load_track
+from engines.prepare.footage.run import prepare_footage
 from tests.e2e.running import scd
+from tests.prepare.footage.filmed import LIMITS, request_of, write_walk
+from tests.prepare.test_synthetic import digests
 
 
 @pytest.mark.parametrize(
@@ -77,3 +86,26 @@ def test_real_people_without_masks_get_some(testdata: Path, tmp_path: Path) -> N
     (pair,) = train_pairs(tmp_path / "data")
     assert pair.mask is not None
     assert 0.05 < (read_image(pair.mask) > 127).mean() < 0.6
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_and_again(tmp_path: Path) -> None:
+    """A real run, ended from outside once its first recording is done."""
+    for seed in range(12):
+        write_walk(tmp_path / "films" / f"{seed}.mp4", seed)
+    request = request_of(tmp_path / "films", tmp_path / "whole", limits=replace(LIMITS, sharpness=2.0))
+    prepare_footage(request, NullReport())
+    out = tmp_path / "killed"
+    options = ["--out", out, "--size", "48x64", "--fps", "12", "--source-fps", "12", "--min-seconds", "1", "--min-height", "40"]
+    shares = ["--val-share", "0.2", "--test-share", "0.2"]
+    command = [sys.executable, "-m", "scd_cli", "prepare-data", "folder", "--from", tmp_path / "films", *options, *shares]
+    running = subprocess.Popen([str(word) for word in command], stderr=subprocess.DEVNULL)
+    while running.poll() is None and not list((out / "records").glob("*.json")):
+        time.sleep(0.005)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    assert not (out / "metadata.jsonl").exists()
+    assert 0 < len(list((out / "records").glob("0*.json")) + list((out / "records").glob("[1-9]*.json"))) < 12
+    done = scd(*map(str, command[3:]))
+    assert done.code == 0, done.err
+    assert digests(out) == digests(request.out)

@@ -16,7 +16,8 @@ from engines.core.pairs import read_pairs, train_pairs
 from engines.core.report import NullReport
 from engines.media.images import read_image
 from engines.prepare.footage import tryon
-from engines.prepare.footage.tryon import PairsRequest, prepare_pairs
+from engines.prepare.footage.pair_jobs import PairsRequest
+from engines.prepare.footage.tryon import prepare_pairs
 from tests.prepare.footage.filmed import figure, pictures
 from tests.prepare.test_synthetic import digests
 
