@@ -54,7 +54,7 @@ def parted(
     request: FootageRequest, clips: list[dict[str, Any]], given: dict[str, str]
 ) -> tuple[list[dict[str, Any]], dict[str, str], list[dict[str, Any]]]:
     """The clips that stay, in the order of their ids and with their split, the split of every identity, and records of what was dropped."""
-    twice = duplicates(clips)
+    twice = duplicates(sorted(clips, key=lambda clip: given.get(clip["identity"], "train") == "train"))  # the held-out one stays
     clips = [clip for clip in clips if clip["clip_id"] not in twice]
     splits = assign([clip["identity"] for clip in clips], given, request.split_seed, (request.val_share, request.test_share))
     alike = overlaps(clips, splits)

@@ -73,6 +73,8 @@ def prepare_footage(request: FootageRequest, report: Report) -> dict[str, Any]:
         return looked_at(request, found, given, report)
     try:
         check_folder(request.out, arguments(request))
+        for folder in ("records", "clips"):
+            (request.out / folder).mkdir(exist_ok=True)
         remove_unfinished(request.out / "clips")
         splits = assign([r.identity for r in found.recordings], given, request.split_seed, (request.val_share, request.test_share))
         do_missing(request, [Job(request, recording, splits[recording.identity]) for recording in found.recordings], report)
@@ -96,10 +98,10 @@ def check_folder(out: Path, wanted: dict[str, Any]) -> None:
             what = f"{differing[0]} ({json.dumps(found.get(differing[0]))})"
             raise ScdError(f"{out} holds a data set made with another {what}", "name another folder with --out")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    # a run killed right here leaves a hidden file at most
+    if out.exists() and (not out.is_dir() or any(not entry.name.startswith(".") for entry in out.iterdir())):
         raise ScdError(f"{out} is not empty and not a data set of scd", "name another folder with --out")
-    (out / "records").mkdir(parents=True, exist_ok=True)
-    (out / "clips").mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(wanted) + "\n")
 
 

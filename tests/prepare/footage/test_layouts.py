@@ -146,6 +146,18 @@ def test_a_list_decides_who_is_in_test(tmp_path: Path) -> None:
         prepare_footage(request, NOTHING)
 
 
+def test_of_the_same_film_under_two_names_the_held_out_one_stays(tmp_path: Path) -> None:
+    origin = tmp_path / "films"
+    for seed, part in enumerate(("train", "train", "test")):
+        write_walk(origin / part / f"{seed}.mp4", seed)
+    for ending in (".mp4", ".npz"):
+        shutil.copy(origin / "test" / f"2{ending}", origin / "train" / f"again{ending}")
+    request = request_of(origin, tmp_path / "data", "ubc-fashion", val_share=0.0)
+    prepare_footage(request, NOTHING)
+    assert splits_of(request.out) == {"train/0.mp4": "train", "train/1.mp4": "train", "test/2.mp4": "test"}
+    assert [d["reason"] for d in dropped(request.out)["train/again.mp4"]] == ["duplicate"]
+
+
 def test_identities_keep_their_split_when_a_set_grows() -> None:
     names = [f"person {n}" for n in range(400)]
     small, large = (assign(names[:count], {}, 3, (0.1, 0.1)) for count in (200, 400))

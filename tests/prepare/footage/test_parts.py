@@ -194,6 +194,6 @@ def test_a_recording_that_ends_its_process_is_dropped(tmp_path: Path, monkeypatc
         write_walk(tmp_path / "films" / f"{seed}.mp4", seed)
     from engines.prepare.footage import run
 
-    monkeypatch.setattr(run, "each", lambda work, jobs, workers: ((job, None if i else work(job)) for i, job in enumerate(jobs)))
+    monkeypatch.setattr(run, "each", lambda work, jobs, *_: ((job, None if i else work(job)) for i, job in enumerate(jobs)))
     request = replace(request_of(tmp_path / "films", tmp_path / "data"), workers=2)
     assert prepare_footage(request, NOTHING)["dropped"] == {"crashed": 1}
