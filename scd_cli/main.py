@@ -45,7 +45,7 @@ for name, command in (
     ("tryon", tryon.tryon),
     ("evaluate", evaluate.evaluate),
 ):
-    app.command(name, cls=LoneRay if name in ("animate", "tryon") else None)(command)
+    app.command(name, cls=LoneRay if name in ("animate", "tryon", "prepare-data") else None)(command)
 
 
 def print_version(wanted: bool) -> None:

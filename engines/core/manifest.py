@@ -12,11 +12,15 @@ from engines.core.errors import ScdError
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val", "test")
 NEEDED = ("clip_id", "split", "frames", "size", "fps", "keypoints", "labels", "label_ids", "identity", "motion")
+MAY_BE_NULL = ("labels",)  # nobody has drawn them for filmed people
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip of a data set; paths are relative to its folder. `size` (width, height); `fps` a fraction such as "12/1"."""
+    """One clip of a data set; paths are relative to its folder. `size` (width, height); `fps` a fraction such as "12/1".
+
+    `labels`: the folder of pictures that say what each pixel shows; None where there are none, as of filmed people.
+    """
 
     clip_id: str
     split: str
@@ -24,7 +28,7 @@ class Clip:
     size: tuple[int, int]
     fps: str
     keypoints: str
-    labels: str
+    labels: str | None
     label_ids: dict[str, int]
     identity: str
     motion: str
@@ -33,8 +37,8 @@ class Clip:
     def frame_path(self, index: int) -> str:
         return f"clips/{self.clip_id}/frames/{index:04d}.png"
 
-    def label_path(self, index: int) -> str:
-        return f"{self.labels}/{index:04d}.png"
+    def label_path(self, index: int) -> str | None:
+        return None if self.labels is None else f"{self.labels}/{index:04d}.png"
 
 
 def parse_clip(text: str, where: str) -> Clip:
@@ -61,7 +65,7 @@ def typed_fields(record: dict[str, Any], where: str) -> dict[str, Any]:
     for key in NEEDED:
         try:
             convert: Callable[[Any], Any] = wanted.get(key, text_of)
-            out[key] = convert(record[key])
+            out[key] = None if key in MAY_BE_NULL and record[key] is None else convert(record[key])
         except (TypeError, ValueError, ZeroDivisionError) as error:
             raise ScdError(f"{where} has a wrong {key}: {record[key]!r}", "make the data set again with scd prepare-data") from error
     return out

@@ -207,7 +207,8 @@ def data_set(here: Contents, found: Found) -> None:
         found.add(video)
         found.references[clip.clip_id] = video.files[0]
         found.keypoints[clip.clip_id] = here.path / clip.keypoints
-        found.labels[clip.clip_id] = here.path / clip.labels
+        if clip.labels is not None:
+            found.labels[clip.clip_id] = here.path / clip.labels
 
 
 def clip_video(clip: Clip, root: Path, what: str) -> Video:

@@ -49,15 +49,22 @@ def save_array(path: Path, array: NDArray[np.generic]) -> None:
 
 
 def shrink_clip(data: Path, clip: Clip, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(F, H, W, 4): RGB fit into `size`, the label map as fourth channel."""
+    """(F, H, W, 4): RGB fit into `size`, the label map as fourth channel, 0 where the data set has none."""
     out = np.zeros((clip.frames, size[1], size[0], 4), np.uint8)
     for index in range(clip.frames):
         out[index, :, :, :3] = fit_and_pad(read_image(data / clip.frame_path(index)), size, "edge")[0]
-        labels = cv2.imread(str(data / clip.label_path(index)), cv2.IMREAD_GRAYSCALE)
-        if labels is None:
-            raise ScdError(f"{data / clip.label_path(index)} cannot be read", "make the data set again with scd prepare-data")
-        out[index, :, :, 3] = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+        path = clip.label_path(index)
+        if path is not None:
+            out[index, :, :, 3] = read_labels(data / path, size)
     return out
+
+
+def read_labels(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A label map (H, W) at `size`. ScdError for what is no picture."""
+    labels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if labels is None:
+        raise ScdError(f"{path} cannot be read", "make the data set again with scd prepare-data")
+    return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def load_clip(data: Path, clip: Clip, size: tuple[int, int]) -> TrainingClip:
