@@ -1,9 +1,8 @@
 """Moore-AnimateAnyone's public weights as a Reference-Net model: four .pth files, strict by key, and beside them a VAE and CLIP.
 
-What the files hold and mean: docs/moore.md. Only what their shapes cannot say is a constant here.
+What the files hold and mean: docs/moore.md.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from engines.core.errors import ScdError
 from engines.core.schedule import NoiseSchedule
-from engines.core.specs import ModelSpec, MotionSpec, PictureSpec, PoseEncoderSpec, ReferenceNetSpec, Sampling, TextSpec, UNetSpec
+from engines.core.specs import ModelSpec, ReferenceNetSpec, Sampling
 from engines.model.checkpoint import check_fit, load_strict
 from engines.model.loading import STABLE, SavedModel
+from engines.model.moore_specs import CLIP_HINT, HINT, POSITIONS, motion_spec, picture_spec, pose_spec, unet_spec
 from engines.model.pickles import read_tensors
 from engines.model.pretrained import WEIGHTS, frozen, read_config
 from engines.model.reference_net import ReferenceNet
@@ -23,18 +23,14 @@ from engines.model.stable_vae import StableVae, today
 REFERENCE, DENOISING, POSE, MOTION = "reference_unet.pth", "denoising_unet.pth", "pose_guider.pth", "motion_module.pth"
 VAE_FOLDERS, CLIP_FOLDERS = ("sd-vae-ft-mse", "vae"), ("image_encoder",)  # as its own download script names them, and diffusers
 VAE_FILES, CLIP_FILES = (*WEIGHTS, "diffusion_pytorch_model.bin"), ("model.safetensors", "pytorch_model.bin")
-HEADS, GROUPS = 8, 32
-FRAMES = 32  # of a position table, where the file has none and is about to be refused for it
 MADE_FOR = (512, 768)  # its own default, 512x784, is no multiple of 64
 SCHEDULE = NoiseSchedule(train_timesteps=1000, beta_start=0.00085, beta_end=0.012, zero_terminal_snr=True, prediction_type="v_prediction")
 SAMPLING = Sampling(steps=30, guidance=3.5, shared_noise=0.0, window=24, overlap=4)
 LICENCE = (
-    "AnimateAnyone weights of Moore Threads (their page states no licence; the code's is Apache-2.0), made from Stable Diffusion 1.5 "
-    "(CreativeML OpenRAIL-M)"
+    "AnimateAnyone weights of Moore Threads (its README states no licence for them; the code is Apache-2.0), made from "
+    "Stable Diffusion 1.5 (CreativeML OpenRAIL-M)"
 )
-HINT = "get the file again, or use the four files of patrolli/AnimateAnyone"
-POSITIONS = ".pos_encoder.pe"
-SAME_TABLE = 1e-4  # a position table differs from the computed one by no more
+SAME_TABLE = 5e-3  # a position table differs from the computed one by no more: bfloat16 files round by 2e-3
 MOTION_NAMES = {
     ".transformer_blocks.": ".temporal_transformer.transformer_blocks.", ".proj_": ".temporal_transformer.proj_",
     ".norm.": ".temporal_transformer.norm.", ".attn1.": ".attention_blocks.0.", ".attn2.": ".attention_blocks.1.", ".norm1.": ".norms.0.",
@@ -90,64 +86,6 @@ def motion_name(own: str) -> str:
     return own
 
 
-def count(weights: Mapping[str, Tensor], pattern: str) -> int:
-    """How many numbers `pattern` finds as its group in the names."""
-    return len({found[1] for name in weights if (found := re.match(pattern, name))})
-
-
-def shape(weights: Mapping[str, Tensor], key: str, where: Path) -> tuple[int, ...]:
-    if key not in weights:
-        raise ScdError(f"{where} has no {key}", HINT)
-    return tuple(weights[key].shape)
-
-
-def unet_spec(weights: Mapping[str, Tensor], where: Path) -> UNetSpec:
-    """From the names and shapes of a UNet in Stable Diffusion 1.5's layout."""
-    levels = count(weights, r"down_blocks\.(\d+)\.")
-    channels = tuple(shape(weights, f"down_blocks.{i}.resnets.0.conv1.weight", where)[0] for i in range(levels))
-    token = shape(weights, "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight", where)[1]
-    return UNetSpec(
-        latent_channels=shape(weights, "conv_in.weight", where)[1], channels=channels,
-        attention=tuple(any(name.startswith(f"down_blocks.{i}.attentions.") for name in weights) for i in range(levels)),
-        layers_per_block=count(weights, r"down_blocks\.0\.resnets\.(\d+)\."), head_size=0, feed_forward_ratio=4, groups=GROUPS, heads=HEADS,
-        text=TextSpec(tokens=1, channels=token),
-    )  # fmt: skip
-
-
-def pose_spec(weights: Mapping[str, Tensor], where: Path) -> PoseEncoderSpec:
-    blocks = count(weights, r"blocks\.(\d+)\.")
-    widths = [shape(weights, name, where)[0] for name in ("conv_in.weight", *(f"blocks.{i}.weight" for i in range(1, blocks, 2)))]
-    return PoseEncoderSpec(channels=tuple(widths), position_frequencies=0, layout="controlnet")
-
-
-def motion_spec(weights: Mapping[str, Tensor], levels: int) -> MotionSpec | None:
-    """None where there are no motion modules."""
-    if not weights:
-        return None
-    frames = [tensor.shape[1] for name, tensor in weights.items() if name.endswith(POSITIONS) and tensor.dim() == 3]
-    found = tuple(i for i in range(levels) if any(name.startswith(f"down_blocks.{i}.") for name in weights))
-    return MotionSpec(
-        levels=found, max_frames=max(frames, default=FRAMES), head_size=0, feed_forward_ratio=4, layout="animatediff",
-        middle=any(name.startswith("mid_block.") for name in weights), heads=HEADS, frame_norm=True,
-    )  # fmt: skip
-
-
-def picture_spec(config: Mapping[str, object], token: int, where: Path) -> PictureSpec:
-    """From the config.json of transformers' CLIPVisionModelWithProjection."""
-    keys = ("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "projection_dim")
-    found = [config.get(key) for key in keys]
-    missing = [key for key, value in zip(keys, found, strict=True) if not isinstance(value, int)]
-    if missing:
-        raise ScdError(f"{where} gives no {missing[0]}", "give CLIP's image encoder with projection with --image-encoder")
-    size, patch, width, layers, heads, inner, channels = (int(str(value)) for value in found)
-    if channels != token:
-        raise ScdError(f"{where} makes tokens of {channels} numbers, and the UNet looks at {token}", "give another with --image-encoder")
-    return PictureSpec(
-        size=size, patch=patch, width=width, layers=layers, heads=heads, inner=inner, channels=channels,
-        activation=str(config.get("hidden_act", "quick_gelu")),
-    )  # fmt: skip
-
-
 def fill_denoising(model: ReferenceNet, still: Mapping[str, Tensor], motion: Mapping[str, Tensor], where: Path, motion_from: Path) -> None:
     """Load the denoising UNet from its file and the motion modules from theirs, each strictly under the file's own names."""
     own = model.unet.state_dict()
@@ -167,7 +105,7 @@ def load_clip(model: ReferenceNet, folder: Path) -> None:
     # older files carry the numbers of the places, which are computed
     weights = {name: tensor for name, tensor in read_tensors(file).items() if not name.endswith(".position_ids")}
     assert model.picture_encoder is not None
-    load_strict(model.picture_encoder.clip, weights, file, "give CLIP's image encoder with projection with --image-encoder")
+    load_strict(model.picture_encoder.clip, weights, file, CLIP_HINT)
 
 
 def load_vae(folder: Path) -> StableVae:

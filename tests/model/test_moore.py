@@ -1,6 +1,7 @@
 """Moore-AnimateAnyone's files: the same names, the same numbers as a plain statement of what its code does, strict and safe loading."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,8 @@ from torch import Tensor  # noqa: E402
 from engines.core.errors import ScdError  # noqa: E402
 from engines.core.specs import ModelSpec, MotionSpec, PictureSpec, PoseEncoderSpec, ReferenceNetSpec, TextSpec, UNetSpec  # noqa: E402
 from engines.model.loading import SavedModel  # noqa: E402
-from engines.model.moore import POSITIONS, Parts, is_moore, is_motion, load_moore, motion_name  # noqa: E402
+from engines.model.moore import Parts, is_moore, is_motion, load_moore, motion_name  # noqa: E402
+from engines.model.moore_specs import POSITIONS  # noqa: E402
 from engines.model.pretrained import add_motion  # noqa: E402
 from engines.model.reference_net import ReferenceNet, build_model  # noqa: E402
 from engines.model.scd import repeat_kv  # noqa: E402
@@ -226,8 +228,21 @@ def written_as(file: str, data: bytes) -> Callable[[Path], None]:
     return lambda folder: (folder / file).write_bytes(data) and None
 
 
+def reconfigured(**changes: object) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / "image_encoder" / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return spoil
+
+
 def without(file: str) -> Callable[[Path], None]:
     return lambda folder: (folder / file).unlink()
+
+
+def without_middle(weights: dict[str, Any]) -> None:
+    for name in [name for name in weights if name.startswith("mid_block")]:
+        del weights[name]
 
 
 MIDDLE = "mid_block.attentions.0.transformer_blocks.0.attn1.to_k.weight"
@@ -259,6 +274,10 @@ TABLE = "up_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.
         (changed("image_encoder/pytorch_model.bin", lambda w: w.pop("visual_projection.weight")), r"missing visual_projection.weight"),
         (without("sd-vae-ft-mse/config.json"), r"no VAE.*--vae"),
         (written_as("image_encoder/config.json", b'{"image_size": 28}'), r"image_encoder/config.json gives no patch_size"),
+        (reconfigured(hidden_act="odd"), r"config.json is not of CLIP's image encoder"),
+        (reconfigured(projection_dim=25), r"makes tokens of 25 numbers, and the UNet looks at 24"),
+        (changed("denoising_unet.pth", lambda w: w.update({"conv_in.weight": torch.zeros(3)})), r"has a misshapen conv_in.weight"),
+        (changed("motion_module.pth", without_middle), r"motion_module.pth .* missing mid_block"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_file_and_key(folder: Path, spoil: Callable[[Path], None], said: str) -> None:
