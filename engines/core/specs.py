@@ -153,8 +153,8 @@ def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:
     """
     unet, (columns, rows) = spec.unet, spec.latent_size
     last = len(unet.channels) - 1
-    if columns % (1 << last) or rows % (1 << last):
-        step = spec.downscale << last
+    step = spec.downscale << last
+    if any(side % step for side in spec.size):
         raise ScdError(f"this model cannot make pictures of {spec.size[0]}x{spec.size[1]}", f"use sides that are multiples of {step}")
 
     def site(name: str, level: int) -> Site:
