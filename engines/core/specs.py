@@ -68,6 +68,7 @@ class MotionSpec:
 
     Layout "mini" has one attention a module and learnt positions; "animatediff" is diffusers' MotionAdapter: two attentions, fixed
     sinusoidal positions. `middle`: the middle block has a module too (v2 has one, v1 and v3 have none). `heads` as in UNetSpec.
+    `frame_norm`: its GroupNorm sees each frame by itself, as in AnimateAnyone's code, not all of a clip together, as in diffusers.
     """
 
     levels: tuple[int, ...]
@@ -77,20 +78,54 @@ class MotionSpec:
     layout: Literal["mini", "animatediff"] = "mini"
     middle: bool = True
     heads: int = 0
+    frame_norm: bool = False
 
     def heads_of(self, width: int) -> int:
         return self.heads or width // self.head_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceNetSpec:
+    """A second UNet of the same shape reads the reference, in the place of the denoising one (engines.model.reference_net).
+
+    `pose`: it is given the reference's pose. It is not in AnimateAnyone.
+    """
+
+    pose: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSpec:
+    """CLIP's image encoder: a square picture of `size` pixels a side, in patches of `patch`, becomes one token of `channels` numbers.
+
+    Cross-attention looks at that token, not at the empty prompt, and the null reference is none at all: its token is zero, and the
+    target's self-attention sees its own tokens alone. `width`, `inner`: of the transformer's tokens and feed-forward layers.
+    """
+
+    size: int
+    patch: int
+    width: int
+    layers: int
+    heads: int
+    inner: int
+    channels: int
+    activation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """One SCD model: picture size (width, height) in pixels, the UNet and the pose encoder; `motion` None is SCD-I, else SCD-V."""
+    """One SCD model: picture size (width, height) in pixels, the UNet and the pose encoder; `motion` None is SCD-I, else SCD-V.
+
+    `reference_net` and `picture` make of it a Reference-Net model, as AnimateAnyone is one with both.
+    """
 
     size: tuple[int, int]
     downscale: int
     unet: UNetSpec
     pose: PoseEncoderSpec
     motion: MotionSpec | None = None
+    reference_net: ReferenceNetSpec | None = None
+    picture: PictureSpec | None = None
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -118,8 +153,8 @@ def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:
     """
     unet, (columns, rows) = spec.unet, spec.latent_size
     last = len(unet.channels) - 1
-    if columns % (1 << last) or rows % (1 << last):
-        step = spec.downscale << last
+    step = spec.downscale << last
+    if any(side % step for side in spec.size):
         raise ScdError(f"this model cannot make pictures of {spec.size[0]}x{spec.size[1]}", f"use sides that are multiples of {step}")
 
     def site(name: str, level: int) -> Site:
@@ -130,17 +165,27 @@ def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:
     return (*down, site("mid", last), *up)
 
 
+PICTURE = "picture"  # name of the pair that is no self-attention layer's
+
+
+def crossing_sites(spec: ModelSpec) -> tuple[Site, ...]:
+    """What goes from the reference pass to the target pass, in graph order: the K/V of the self-attention layers and, with a picture
+    encoder, one pair more. Its V is the picture's token, its K is 1 throughout where the reference is read and 0 where it is not."""
+    own = self_attention_sites(spec)
+    return own if spec.picture is None else (*own, Site(PICTURE, 1, spec.picture.channels))
+
+
 SHALLOW = 1  # layers of the finest level that run on the way down in the shallow network; one more runs on the way up
 
 
 def shallow_sites(spec: ModelSpec) -> tuple[Site, ...]:
-    """The sites that are left when the deep features are reused (see engines.model.unet.UNet.shallow), in the same order."""
+    """Of `crossing_sites`, those left when the deep features are reused (see engines.model.unet.UNet.shallow), in the same order."""
     unet = spec.unet
     top = len(unet.channels) - 1
     kept = {f"down.0.{j}" for j in range(SHALLOW)} | {
         f"up.{top}.{j}" for j in range(unet.layers_per_block - SHALLOW, unet.layers_per_block + 1)
     }
-    return tuple(site for site in self_attention_sites(spec) if site.name in kept)
+    return tuple(site for site in crossing_sites(spec) if site.name in {*kept, PICTURE})
 
 
 def deep_channels(spec: ModelSpec) -> int:

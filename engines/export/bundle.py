@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.core.bundle import read_bundle, write_facts
-from engines.core.errors import MissingExtra, ScdError
+from engines.core.errors import MissingExtra, ScdError, UsageError
 from engines.core.report import Report
 from engines.export.plans import build_plans, check_possible, tensorrt_flavours
 from engines.export.request import ExportRequest, check_request
@@ -23,14 +23,19 @@ LARGE = 200e6  # parameters above which graphs are tried on fewer frames
 
 def load(request: ExportRequest) -> "SavedModel":
     """The model of any kind of checkpoint."""
-    from engines.model import pretrained
+    from engines.model import moore, pretrained
     from engines.model.loading import load_model
 
     path = Path(request.checkpoint)
     if pretrained.is_hub_id(request.checkpoint):
         path = pretrained.from_hub(request.checkpoint, pretrained.HUB_FILES)
+    if (request.vae or request.image_encoder) and not moore.is_moore(path):
+        flag = "--vae" if request.vae else "--image-encoder"
+        raise UsageError(f"{flag} is for the files of Moore-AnimateAnyone, and {path} has none", "leave it out")
     if pretrained.is_diffusers(path):
         saved = pretrained.load_stable_diffusion(path, request.size or pretrained.MADE_FOR)
+    elif moore.is_moore(path):
+        saved = moore.load_moore(path, moore.Parts(request.vae, request.image_encoder), request.size)
     else:
         saved = load_model(path, request.size)
     return pretrained.add_motion(saved, request.motion_adapter) if request.motion_adapter else saved
@@ -62,7 +67,7 @@ def export_bundle(request: ExportRequest, report: Report) -> dict[str, Any]:
 
 def write_bundle(saved: "SavedModel", folder: Path, request: ExportRequest, report: Report) -> "tuple[dict[str, Any], ModelSpec]":
     """Weights, graphs in every dialect asked for, gates, bundle.json. The model is free when this returns."""
-    from engines.export.facts import bundle_facts
+    from engines.export.facts import OWN_LICENCE, bundle_facts
     from engines.export.graphs import bundle_graphs
     from engines.export.parity import real_feeds
     from engines.export.samples import held_out_samples
@@ -72,6 +77,8 @@ def write_bundle(saved: "SavedModel", folder: Path, request: ExportRequest, repo
     from engines.model.checkpoint import WEIGHTS
     from engines.sessions.memory import give_back
 
+    if saved.facts.get("licence", OWN_LICENCE) != OWN_LICENCE:
+        report.note(f"licence of these weights: {saved.facts['licence']}")
     saved_spec(saved, request.frames)  # refuses frames that the model cannot take
     round_to_half(saved.model, saved.autoencoder)
     int8 = round_to_int8(saved.model) if request.weights == "int8" else {}
@@ -112,7 +119,7 @@ def quantize_target(saved: "SavedModel", folder: Path, graphs: "list[Graph]", we
     from engines.export.weights import move_weights, save_graph
 
     by_name = {graph.name: graph for graph in graphs}
-    if "target_video" in by_name:
+    if "target_video" in by_name or "picture" in by_name:
         raise ScdError("int8 is not made for models of Stable Diffusion's size", "leave --precision int8 out")
     spec, steps = saved_spec(saved), saved.sampling.steps
     *others, judged = quantize.samples_for(spec, data)

@@ -85,6 +85,18 @@ class FoldedPrompt(nn.Module):
         return self.to_out[0](self.attend(self.to_q(hidden), key, value, self.heads))
 
 
+class OneToken(nn.Module):
+    """Cross-attention to a single token, whose softmax is 1: every place gets that token's value, and no query is asked."""
+
+    def __init__(self, whole: CrossAttention) -> None:
+        super().__init__()
+        self.to_v, self.to_out = whole.to_v, whole.to_out
+
+    def forward(self, hidden: Tensor, prompt: Tensor) -> Tensor:
+        """prompt (B, 1, channels) -> (B, 1, C), to be added to every place."""
+        return self.to_out[0](self.to_v(prompt))
+
+
 def tensor_memo(module: nn.Module, half: bool) -> dict[int, Tensor]:
     """For deepcopy: what stands for each parameter and buffer in the copy. Itself, so that a copy of a large model costs no memory; or
     its float16 twin."""
@@ -111,4 +123,5 @@ def exportable(module: nn.Module, dialect: Dialect) -> nn.Module:
 def fold_prompts(unet: UNet) -> None:
     for part in list(unet.modules()):
         if getattr(part, "has_text", False):
-            part.attn2 = FoldedPrompt(cast(CrossAttention, part.attn2), cast(Tensor, unet.prompt))
+            whole = cast(CrossAttention, part.attn2)
+            part.attn2 = OneToken(whole) if unet.prompt is None else FoldedPrompt(whole, unet.prompt)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.core.bundle import SCHEMA_VERSION
+from engines.core.specs import crossing_sites
 from engines.export.torch_twin import saved_spec
 from engines.model.loading import SavedModel
 
@@ -31,7 +32,7 @@ def bundle_facts(saved: SavedModel, writing: "Writing", request: "ExportRequest"
         "task": facts.get("task", "animate"),
         "latents": asdict(spec.latents), "window": asdict(window), "schedule": asdict(spec.schedule),
         "sampling": {key: getattr(sampling, key) for key in ("steps", "guidance", "shared_noise", "distilled")},
-        "sites": [asdict(site) for site in saved.model.unet.sites],
+        "sites": [asdict(site) for site in crossing_sites(saved.model.spec)],
         "graphs": writing.graphs, "flavours": writing.flavours, "parity": writing.parity, "licence": facts.get("licence", OWN_LICENCE),
         "provenance": {
             "step": facts["step"], "data": facts["data"], "trained_on": facts.get("trained_on", MINI_DATA), "recipe": recipe,

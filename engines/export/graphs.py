@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from engines.core.sites import is_kv, kv_names
-from engines.core.specs import ModelSpec, deep_channels, shallow_sites
+from engines.core.specs import ModelSpec, crossing_sites, deep_channels, shallow_sites
 from engines.export.exportable import Dialect, exportable
 from engines.model.autoencoder import Autoencoder
+from engines.model.reference_net import ReferenceNet
 from engines.model.scd import SCD, repeat_kv
 from engines.model.stable_vae import StableVae
 
@@ -60,6 +61,18 @@ class Reference(nn.Module):
 
     def forward(self, ref_latents: Tensor, ref_pose_features: Tensor) -> tuple[Tensor, ...]:
         pairs = self.model.reference(ref_latents, ref_pose_features)
+        return tuple(tensor for pair in pairs for tensor in pair)
+
+
+class ReferenceUnposed(nn.Module):
+    """Reference latents -> K and V of every site, where the reference's pose is not asked for; with a picture's token, one pair more."""
+
+    def __init__(self, model: ReferenceNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ref_latents: Tensor, ref_token: Tensor | None = None) -> tuple[Tensor, ...]:
+        pairs = self.model.reference(ref_latents, ref_token=ref_token)
         return tuple(tensor for pair in pairs for tensor in pair)
 
 
@@ -123,6 +136,20 @@ def target_graphs(model: SCD, example: dict[str, Tensor], deep: Tensor) -> list[
     return whole + [Graph(f"{n}_shallow", TargetShallow(model, moves), outer, ["prediction"], outer_dynamic) for n, moves in kinds]
 
 
+def reference_graphs(model: SCD, latents: Tensor, features: Tensor, names: list[str]) -> list[Graph]:
+    """What makes K/V of a reference: one graph, or before it the encoder of the picture's token. Names are the K/V's."""
+    if not isinstance(model, ReferenceNet) or model.posed:
+        inputs = {"ref_latents": latents, "ref_pose_features": features}
+        return [Graph("reference", Reference(model), inputs, names, {k: {0: "conditions"} for k in inputs})]
+    inputs, before = {"ref_latents": latents}, []
+    if model.picture_encoder is not None:
+        picture, random = model.picture_encoder.spec, torch.Generator().manual_seed(1)
+        shown = {"picture": torch.rand(2, 3, picture.size, picture.size, generator=random)}
+        before = [Graph("picture", model.picture_encoder, shown, ["ref_token"], {"picture": {0: "n"}})]
+        inputs["ref_token"] = torch.randn(2, 1, picture.channels, generator=random)
+    return [*before, Graph("reference", ReferenceUnposed(model), inputs, names, {k: {0: "conditions"} for k in inputs})]
+
+
 def bundle_graphs(model: SCD, autoencoder: Codec) -> list[Graph]:
     """The graphs of a bundle, in the order in which a clip uses them. Examples are random (seeded)."""
     spec, random = model.spec, torch.Generator().manual_seed(0)
@@ -132,20 +159,22 @@ def bundle_graphs(model: SCD, autoencoder: Codec) -> list[Graph]:
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=random)
 
-    names = kv_names(model.unet.sites)
-    kv = [normal(2, site.tokens, site.channels) for site in model.unet.sites for _ in range(2)]
+    sites = crossing_sites(spec)
+    names = kv_names(sites)
+    kv = [normal(2, site.tokens, site.channels) for site in sites for _ in range(2)]
     target = {
         "latents": normal(3, channels, rows, columns),
         "timestep": torch.tensor([500.0]),
         "pose_features": normal(3, features, rows, columns),
     }
     pose = torch.rand(3, 3, height, width, generator=random)
-    reference = {"ref_latents": normal(2, channels, rows, columns), "ref_pose_features": normal(2, features, rows, columns)}
+    ref_latents, ref_features = normal(2, channels, rows, columns), normal(2, features, rows, columns)
     deep = normal(2, 3, deep_channels(spec), rows, columns)
+    first = reference_graphs(model, ref_latents, ref_features, names)
     return [
         Graph("encoder", Encoder(autoencoder), {"image": normal(3, 3, height, width).clamp(-1, 1)}, ["latents"], {"image": {0: "n"}}),
         Graph("pose", model.pose_encoder, {"pose": pose}, ["pose_features"], {"pose": {0: "frames"}}),
-        Graph("reference", Reference(model), reference, names, {k: {0: "conditions"} for k in reference}),
+        *first,
         *target_graphs(model, target | dict(zip(names, kv, strict=True)), deep),
         Graph("decoder", Decoder(autoencoder), {"latents": normal(3, channels, rows, columns)}, ["image"], {"latents": {0: "n"}}),
     ]

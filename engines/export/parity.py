@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from engines.export.graphs import Graph
 from engines.export.torch_twin import torch_sessions
+from engines.generate.pipeline import unit
+from engines.media.fit import squeezed
 from engines.sessions.gates import HALF_TOLERANCE, Arrays, check_coupling, check_inputs_matter, worst_error
 
 TOLERANCE = 1e-4  # relative L2 error, float32 onnxruntime against float32 torch
@@ -94,6 +96,13 @@ def real_feeds(graphs: Sequence[Graph], picture: NDArray[np.uint8], pose: NDArra
     latents = by_name["encoder"].run({"image": image})["latents"]
     features = by_name["pose"].run({"pose": drawn})["pose_features"]
     reference = {"ref_latents": latents, "ref_pose_features": features}
+    extra: dict[str, Arrays] = {}
+    if "picture" in by_name:
+        side = next(graph.inputs["picture"].shape[-1] for graph in graphs if graph.name == "picture")
+        extra["picture"] = {"picture": unit(squeezed(picture[None], side))}
+        reference |= by_name["picture"].run(extra["picture"])
+    taken = next(graph.inputs for graph in graphs if graph.name == "reference")
+    reference = {name: array for name, array in reference.items() if name in taken}
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1)).numpy()
     target: Arrays = {
         "latents": (0.7 * latents + 0.7 * noise).astype(np.float32),
@@ -102,6 +111,6 @@ def real_feeds(graphs: Sequence[Graph], picture: NDArray[np.uint8], pose: NDArra
     }
     target |= by_name["reference"].run(reference)
     outer = target | {"deep": by_name["target"].run(target)["deep"]}
-    feeds = {"encoder": {"image": image}, "pose": {"pose": drawn}, "reference": reference, "decoder": {"latents": latents}}
+    feeds = {"encoder": {"image": image}, "pose": {"pose": drawn}, "reference": reference, "decoder": {"latents": latents}} | extra
     inputs = {graph.name: graph.inputs for graph in graphs if graph.name.startswith("target")}
     return feeds | {name: {k: v for k, v in outer.items() if k in names} for name, names in inputs.items()}

@@ -67,7 +67,7 @@ def open_graphs(folder: Path, graphs: list[Graph]) -> dict[str, Session]:
 
 def sampled(pipeline: Pipeline, sample: Sample, conditions: int, steps: int, seed: int) -> NDArray[np.float32]:
     """Latents (F, C, h, w) of a sample's poses; with two conditions the null reference runs beside."""
-    pipeline.set_reference(pipeline.reference_kv(pipeline.encode(sample.picture[None]), sample.poses[:1], conditions))
+    pipeline.set_reference(pipeline.reference_kv(pipeline.encode(sample.picture[None]), sample.poses[:1], conditions, sample.picture[None]))
     return pipeline.denoise(pipeline.pose_features(sample.poses), Settings(steps=steps, guidance=1.0, seed=seed), lambda: None)
 
 

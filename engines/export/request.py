@@ -15,7 +15,8 @@ Weights = Literal["fp16", "int8"]
 class ExportRequest:
     """What the user asked for.
 
-    `checkpoint`: a run of scd train, a bundle, a diffusers folder of Stable Diffusion 1.5 or its id on the hub. `precision` None is
+    `checkpoint`: a run of scd train, a bundle, a diffusers folder of Stable Diffusion 1.5 or its id on the hub, a folder of
+    Moore-AnimateAnyone's files, to which `vae` and `image_encoder` belong. `precision` None is
     float32 on CPUs and float16 on GPUs. `weights`: how the file keeps the network's, which are computed with in `precision` all the same.
     `frames`: least, usual and most frames of a window. `data`: a data set whose held-out frames
     serve as real inputs and, with int8, to measure ranges. `attn_accum`: "fp32" has TensorRT add up attention in float32.
@@ -36,6 +37,8 @@ class ExportRequest:
     engines: bool = False
     targets: tuple[str, ...] = ("86", "89", "120")
     weights: Weights = "fp16"
+    vae: Path | None = None
+    image_encoder: Path | None = None
 
 
 def check_request(request: ExportRequest) -> None:

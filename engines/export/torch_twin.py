@@ -30,7 +30,8 @@ def saved_spec(saved: SavedModel, frames: tuple[int, int, int] | None = None) ->
     window = WindowSpec(min=least, max=most, default=usual, overlap=min(sampling.overlap, usual // 4 if frames else usual - 1))
     latents = LatentSpec(channels=spec.unet.latent_channels, downscale=spec.downscale, scaling_factor=1.0)
     outer = tuple(kv_names(shallow_sites(spec)))
-    return PipelineSpec(spec.size, latents, window, saved.schedule, sampling.shared_noise, outer)
+    side, posed = spec.picture.size if spec.picture else 0, spec.reference_net is None or spec.reference_net.pose
+    return PipelineSpec(spec.size, latents, window, saved.schedule, sampling.shared_noise, outer, posed, side)
 
 
 def open_torch_pipeline(checkpoint: Path) -> Pipeline:

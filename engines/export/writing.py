@@ -103,7 +103,7 @@ class Writing:
             yield (ORT_FP32 if self.request.precision == "fp32" else ORT_FP16), "fp16", ["ort-cuda"]
         tensorrt = [flavour for flavour in wanted if flavour.startswith("trt")]
         if tensorrt:
-            codec = graph.name in ("encoder", "decoder")
+            codec = graph.name in ("encoder", "decoder", "picture")
             accurate = TENSORRT_FP32_SUMS if self.request.attn_accum == "fp32" else TENSORRT
             yield (TENSORRT_CODEC if codec else accurate), "trt", tensorrt
 

@@ -21,6 +21,7 @@ from engines.generate.backends import Backend, onnxruntime_backend
 from engines.generate.checkpoint import Checkpoint
 from engines.generate.denoise import Denoiser, Features, Settings
 from engines.generate.known import Known
+from engines.media.fit import squeezed
 from engines.sessions.base import Keeping, Kept, Session
 
 Pictures = NDArray[np.uint8]
@@ -32,7 +33,8 @@ PIXELS_AT_ONCE = 4 * 192 * 256
 @dataclass(frozen=True)
 class PipelineSpec:
     """What the pipeline must know of the model: picture size (width, height), latents, windows, schedule, how much of their initial
-    noise the frames share, and the K/V that the shallow target takes."""
+    noise the frames share, and the K/V that the shallow target takes. `posed`: the reference graph takes the reference's pose;
+    `picture_side` above 0: it takes a token of the reference picture, of which the graph "picture" sees so many pixels a side."""
 
     size: tuple[int, int]
     latents: LatentSpec
@@ -40,6 +42,8 @@ class PipelineSpec:
     schedule: NoiseSchedule
     shared_noise: float
     shallow_kv: tuple[str, ...] = ()
+    posed: bool = True
+    picture_side: int = 0
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -86,7 +90,8 @@ class SessionPool(Mapping[str, Session]):
 
 
 class Pipeline:
-    """`sessions` by graph name: encoder, pose, reference, target (of models with AnimateDiff's motion modules: also target_video), decoder.
+    """`sessions` by graph name: encoder, pose, reference, target (of models with AnimateDiff's motion modules: also target_video), decoder;
+    of models that look at the reference picture itself also picture.
 
     `target` is the name of the graph that denoises.
     """
@@ -134,28 +139,44 @@ class Pipeline:
         features: NDArray[np.float32] = self.sessions["pose"].run({"pose": unit(pictures)})["pose_features"]
         return features
 
-    def reference_kv(self, latents: Latents, pose_picture: Pictures, conditions: int) -> dict[str, NDArray[np.float32]]:
-        """K/V of every site from one reference: latents (1, C, h, w), pose picture (1, H, W, 3).
+    def reference_kv(
+        self, latents: Latents, pose_picture: Pictures, conditions: int, picture: Pictures | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """K/V of every site from one reference: latents (1, C, h, w), pose picture (1, H, W, 3), and the picture itself (1, H, W, 3) of
+        any size, for models that look at it.
 
-        With two conditions the second is the null reference: zero latents and a black pose picture.
+        With two conditions the second is the null reference: zero latents, a black pose picture, a zero token.
         """
-        return self.sessions["reference"].run(self.reference_feeds(latents, pose_picture, conditions))
+        return self.sessions["reference"].run(self.reference_feeds(latents, pose_picture, conditions, picture))
 
-    def reference_feeds(self, latents: Latents, pose_picture: Pictures, conditions: int) -> dict[str, NDArray[np.float32]]:
-        features = self.pose_features(pose_picture)
-        if conditions == 2:
-            latents = np.concatenate([latents, np.zeros_like(latents)])
-            features = np.concatenate([features, self.pose_features(np.zeros_like(pose_picture))])
-        return {"ref_latents": latents, "ref_pose_features": features}
+    def reference_feeds(
+        self, latents: Latents, pose_picture: Pictures, conditions: int, picture: Pictures | None
+    ) -> dict[str, NDArray[np.float32]]:
+        shown, null = {"ref_latents": latents}, {"ref_latents": np.zeros_like(latents)}
+        if self.spec.posed:
+            shown["ref_pose_features"] = self.pose_features(pose_picture)
+            if conditions == 2:
+                null["ref_pose_features"] = self.pose_features(np.zeros_like(pose_picture))
+        if self.spec.picture_side:
+            shown["ref_token"] = self.picture_token(picture)
+            null["ref_token"] = np.zeros_like(shown["ref_token"])
+        return {name: np.concatenate([shown[name], null[name]]) for name in shown} if conditions == 2 else shown
 
-    def read_reference(self, latents: Latents, pose_picture: Pictures, settings: Settings) -> None:
+    def picture_token(self, picture: Pictures | None) -> NDArray[np.float32]:
+        """uint8 (1, H, W, 3) -> what cross-attention looks at, (1, 1, channels)."""
+        if picture is None:
+            raise ValueError("this model looks at the reference picture itself")
+        token: NDArray[np.float32] = self.sessions["picture"].run({"picture": unit(squeezed(picture, self.spec.picture_side))})["ref_token"]
+        return token
+
+    def read_reference(self, latents: Latents, pose_picture: Pictures, settings: Settings, picture: Pictures | None = None) -> None:
         """`reference_kv` and `set_reference` in one. On a GPU's own sessions the K/V never leave the device, where `settings` ask for
         the whole network and all conditions at every step."""
         conditions, session = cfg.conditions(settings.guidance), self.sessions["reference"]
         steady = conditions == 1 or (settings.guidance_passes == 1 and settings.guidance_until == 1)
         if not (isinstance(session, Keeping) and steady and settings.reuse == 1):
-            return self.set_reference(self.reference_kv(latents, pose_picture, conditions))
-        session.launch(self.reference_feeds(latents, pose_picture, conditions))
+            return self.set_reference(self.reference_kv(latents, pose_picture, conditions, picture))
+        session.launch(self.reference_feeds(latents, pose_picture, conditions, picture))
         self.kept, self.conditions, self.shown = session.keep(), conditions, None
 
     def set_reference(self, kv: Mapping[str, NDArray[Any]]) -> None:
@@ -237,4 +258,7 @@ def spec_of(bundle: Bundle) -> PipelineSpec:
     facts = bundle.facts
     inputs = facts.graphs.get("target_shallow", {}).get("inputs", {})
     outer = tuple(name for name in inputs if is_kv(name))
-    return PipelineSpec(facts.size, facts.latents, facts.window, facts.schedule, facts.sampling.shared_noise, outer)
+    reference = facts.graphs["reference"].get("inputs", {})
+    posed = "ref_pose_features" in reference or not reference
+    side = facts.graphs["picture"]["inputs"]["picture"]["shape"][-1] if "picture" in facts.graphs else 0
+    return PipelineSpec(facts.size, facts.latents, facts.window, facts.schedule, facts.sampling.shared_noise, outer, posed, side)

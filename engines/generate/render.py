@@ -106,12 +106,12 @@ class Render:
         if not self.studio.lasting:
             latents = self.encoded()
             with timed(self.seconds, "reference"):
-                pipeline.read_reference(latents, pose[None], settings)
-            return self.done_with("encoder", "reference")
+                pipeline.read_reference(latents, pose[None], settings, clip.picture[None])
+            return self.done_with("encoder", "picture", "reference")
         conditions = cfg.conditions(settings.guidance)
         shown = hashlib.sha256(clip.canvas.tobytes() + pose.tobytes()).digest()
         key = (clip.request.model, clip.request.providers, shown, conditions)
-        kv = self.studio.kv.get(key, lambda: pipeline.reference_kv(self.encoded(), pose[None], conditions))
+        kv = self.studio.kv.get(key, lambda: pipeline.reference_kv(self.encoded(), pose[None], conditions, clip.picture[None]))
         with timed(self.seconds, "reference"):
             pipeline.set_reference(kv)
 

@@ -195,7 +195,8 @@ def read_garment(fitting: Fitting, pipeline: Pipeline, studio: Studio) -> None:
     shown = hashlib.sha256(fitting.garment.tobytes()).digest()
     key = (fitting.request.model, fitting.request.providers, shown, conditions, "garment")
     pipeline.target = pipeline.target_for(1)
-    pipeline.set_reference(studio.kv.get(key, lambda: pipeline.reference_kv(pipeline.encode(fitting.garment[None]), black, conditions)))
+    garment = fitting.garment[None]
+    pipeline.set_reference(studio.kv.get(key, lambda: pipeline.reference_kv(pipeline.encode(garment), black, conditions, garment)))
 
 
 def denoised(fitting: Fitting, pose: Picture, pipeline: Pipeline, studio: Studio, seconds: dict[str, float]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Picture = NDArray[np.uint8]
 Fill = Literal["edge", "black"]
@@ -35,6 +36,12 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
     shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
     out: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.uint8)
     return out
+
+
+def squeezed(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Pictures (n, H, W, 3) -> (n, side, side, 3), each axis by its own scale, with Pillow's bicubic filter, as CLIP's learnt."""
+    bicubic = Image.Resampling.BICUBIC
+    return np.stack([np.asarray(Image.fromarray(picture).resize((side, side), bicubic)) for picture in pictures])
 
 
 def place(picture: Picture, box: Box, canvas: tuple[int, int], fill: Fill) -> Picture:

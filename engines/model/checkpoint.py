@@ -78,7 +78,7 @@ def read(folder: Path) -> Checkpoint:
 def of_bundle(folder: Path) -> Checkpoint:
     """A bundle as a checkpoint to start from: its weights file and what bundle.json says of its making."""
     facts = read_bundle(folder).facts
-    return Checkpoint(folder, {"kind": "scd", "task": facts.task, "name": facts.name, **facts.provenance})
+    return Checkpoint(folder, {"kind": "scd", "task": facts.task, "name": facts.name, "licence": facts.licence, **facts.provenance})
 
 
 def need(path: Path, kind: str, flag: str) -> Checkpoint:
@@ -93,7 +93,12 @@ def need(path: Path, kind: str, flag: str) -> Checkpoint:
 
 def load_strict(module: nn.Module, weights: Mapping[str, Tensor], where: Path, hint: str = "use the recipe it was trained with") -> None:
     """Load exactly these weights. ScdError lists missing, extra and misshapen keys (the first MOST of them, and how many there are)."""
-    own = module.state_dict()
+    check_fit(module.state_dict(), weights, where, hint)
+    module.load_state_dict(dict(weights), strict=True)
+
+
+def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: Path, hint: str) -> None:
+    """ScdError unless the weights have exactly the names and shapes of `own`; see load_strict."""
     problems = [f"missing {k}" for k in own if k not in weights] + [f"unknown {k}" for k in weights if k not in own]
     problems += [
         f"{k} is {tuple(weights[k].shape)} not {tuple(own[k].shape)}" for k in own if k in weights and weights[k].shape != own[k].shape
@@ -101,7 +106,6 @@ def load_strict(module: nn.Module, weights: Mapping[str, Tensor], where: Path, h
     if problems:
         rest = f" ... ({len(problems)} in all)" if len(problems) > MOST else ""
         raise ScdError(f"{where} does not fit the model: {', '.join(problems[:MOST])}{rest}", hint)
-    module.load_state_dict(dict(weights), strict=True)
 
 
 def under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from engines.core.specs import UNetSpec
 
 KeyValue = tuple[Tensor, Tensor]
+Reference = tuple[
+    Tensor, ...
+]  # K and V, and in Reference-Net models with a null of their own which items of the batch read them, (B, 1, 1)
 Attend = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
@@ -73,14 +76,28 @@ class Attention(nn.Module):
             self.to_q.weight *= QUERY_GAIN
             self.to_k.weight.copy_(self.to_q.weight)
 
-    def forward(self, hidden: Tensor, reference: KeyValue | None = None) -> tuple[Tensor, KeyValue]:
+    def forward(self, hidden: Tensor, reference: Reference | None = None) -> tuple[Tensor, KeyValue]:
         """hidden (B, T, C), reference K/V (B, T_ref, C) each -> (out (B, T, C), this layer's own K/V (B, T, C))."""
         query, key, value = self.to_q(hidden), self.to_k(hidden), self.to_v(hidden)
         own = (key, value)
         if reference is not None:
-            key = torch.cat([reference[0].to(key.dtype), key], dim=1)
-            value = torch.cat([reference[1].to(value.dtype), value], dim=1)
+            ref_key, ref_value = where_read(reference, own)
+            key = torch.cat([ref_key.to(key.dtype), key], dim=1)
+            value = torch.cat([ref_value.to(value.dtype), value], dim=1)
         return self.to_out[0](self.attend(query, key, value, self.heads)), own
+
+
+def where_read(reference: Reference, own: KeyValue) -> KeyValue:
+    """The K/V that go before a layer's own: the reference's, and its own once more for items that read no reference.
+
+    Softmax over every token twice is softmax over every token once, so such an item sees itself alone, exactly and without a mask, which
+    fused attention kernels do not take. Needs as many reference tokens as own ones.
+    """
+    if len(reference) == 2:
+        return reference[0], reference[1]
+    read = reference[2]
+    key, value = (read * given + (1 - read) * made for given, made in zip(reference[:2], own, strict=True))
+    return key, value
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
@@ -111,7 +128,7 @@ class FeedForward(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention to the empty prompt, named as diffusers' attn2."""
+    """Attention to the empty prompt, or to a picture's token, named as diffusers' attn2."""
 
     def __init__(self, channels: int, text_channels: int, heads: int) -> None:
         super().__init__()
@@ -126,7 +143,7 @@ class CrossAttention(nn.Module):
         return self.to_k(prompt), self.to_v(prompt)
 
     def forward(self, hidden: Tensor, prompt: Tensor) -> Tensor:
-        """hidden (B, T, C), prompt (1, tokens, text channels) -> (B, T, C)."""
+        """hidden (B, T, C), prompt (1 or B, tokens, text channels) -> (B, T, C)."""
         key, value = (x.expand(hidden.shape[0], -1, -1) for x in self.prompt_kv(prompt))
         return self.to_out[0](self.attend(self.to_q(hidden), key, value, self.heads))
 
@@ -146,7 +163,7 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels, spec.feed_forward_ratio)
 
-    def forward(self, tokens: Tensor, reference: KeyValue | None, prompt: Tensor | None) -> tuple[Tensor, KeyValue]:
+    def forward(self, tokens: Tensor, reference: Reference | None, prompt: Tensor | None) -> tuple[Tensor, KeyValue]:
         attended, own = self.attn1(self.norm1(tokens), reference)
         tokens = tokens + attended
         if self.has_text:
@@ -164,7 +181,7 @@ class SpatialTransformer(nn.Module):
         self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, spec)])
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, hidden: Tensor, reference: KeyValue | None = None, prompt: Tensor | None = None) -> tuple[Tensor, KeyValue]:
+    def forward(self, hidden: Tensor, reference: Reference | None = None, prompt: Tensor | None = None) -> tuple[Tensor, KeyValue]:
         rows, columns = hidden.shape[2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
         tokens, own = self.transformer_blocks[0](tokens, reference, prompt)

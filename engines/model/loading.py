@@ -14,6 +14,7 @@ from engines.core.specs import AutoencoderSpec, ModelSpec, Sampling
 from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
 from engines.model.checkpoint import load_strict, under
+from engines.model.reference_net import build_model
 from engines.model.scd import SCD
 from engines.model.stable_vae import StableVae
 
@@ -63,7 +64,7 @@ def load_model(folder: Path, size: tuple[int, int] | None = None) -> SavedModel:
     found = checkpoints.need(folder, "scd", "--checkpoint")
     weights, recipe, where = found.weights(), found.facts["recipe"], str(found.folder)
     spec = parse(ModelSpec, recipe["model"], where)
-    model = SCD(replace(spec, size=size or spec.size))
+    model = build_model(replace(spec, size=size or spec.size))
     load_strict(model, under("scd", weights), found.folder)
     autoencoder = codec(found.facts["autoencoder"], under("autoencoder", weights), found.folder)
     schedule, sampling = parse(NoiseSchedule, recipe["schedule"], where), parse(Sampling, recipe["sampling"], where)

@@ -19,7 +19,8 @@ def motion_modules(spec: ModelSpec, level: int, count: int) -> list[nn.Module]:
     if motion is None or level not in motion.levels:
         return []
     width, groups = spec.unet.channels[level], spec.unet.groups
-    kind = AnimateDiffModule if motion.layout == "animatediff" else MotionModule
+    animatediff = FrameNormModule if motion.frame_norm else AnimateDiffModule
+    kind = animatediff if motion.layout == "animatediff" else MotionModule
     return [kind(width, motion.heads_of(width), motion.feed_forward_ratio, groups, motion.max_frames) for _ in range(count)]
 
 
@@ -114,3 +115,11 @@ class AnimateDiffModule(TemporalLayer):
 
     def over_frames(self, tokens: Tensor) -> Tensor:
         return self.transformer_blocks[0](tokens)
+
+
+class FrameNormModule(AnimateDiffModule):
+    """The same with the GroupNorm of AnimateDiff's and AnimateAnyone's own code."""
+
+    def normed(self, hidden: Tensor, clips: int) -> Tensor:
+        """GroupNorm of each frame by itself."""
+        return TemporalLayer.normed(self, hidden, clips)

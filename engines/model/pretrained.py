@@ -200,6 +200,8 @@ def add_motion(saved: SavedModel, path: Path) -> SavedModel:
     old = saved.model
     if old.spec.motion is not None:
         raise ScdError(f"the checkpoint has motion modules already, and {path} would replace them", "leave --motion-adapter out")
+    if old.spec.reference_net is not None:
+        raise ScdError(f"{path} is for models of one UNet, and the checkpoint has two", "leave --motion-adapter out")
     motion = motion_spec(path, raw, old.spec.unet)
     model = SCD(replace(old.spec, motion=motion))
     tables = {name: tensor for name, tensor in model.unet.state_dict().items() if name.endswith("pos_embed.pe")}

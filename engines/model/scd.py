@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from engines.core.specs import ModelSpec
 from engines.model.layers import KeyValue
 from engines.model.pose_encoder import pose_encoder
-from engines.model.unet import Feed, UNet
+from engines.model.unet import UNet
 
 
 class SCD(nn.Module):
@@ -35,7 +35,7 @@ class SCD(nn.Module):
         self, latents: Tensor, timestep: Tensor, pose_features: Tensor, reference: Sequence[KeyValue], clips: int
     ) -> tuple[Tensor, Tensor]:
         """`target`, and the features (B, deep_channels(spec), h, w) that `unet.shallow` takes at later steps."""
-        feed = Feed(reference, self.unet.prompt)
+        feed = self.unet.feed(reference)
         return self.unet.whole(latents, timestep, pose_features, feed, clips), feed.deep
 
 

@@ -51,17 +51,20 @@ class Level(nn.Module):
 
 
 class Feed:
-    """Hands each site its reference K/V in site order, and the empty prompt; collects the K/V that the sites make, and `deep`."""
+    """Hands each site its reference K/V in site order, and what cross-attention looks at; collects the K/V that the sites make, and `deep`.
+
+    `read` (B, 1, 1): 0 for items of the batch that are to see no reference, 1 for the others.
+    """
 
     deep: Tensor
 
-    def __init__(self, reference: Sequence[KeyValue] | None, prompt: Tensor | None) -> None:
-        self.prompt = prompt
+    def __init__(self, reference: Sequence[KeyValue] | None, prompt: Tensor | None, read: Tensor | None = None) -> None:
+        self.prompt, self.read = prompt, () if read is None else (read,)
         self.reference: Iterator[KeyValue] | None = None if reference is None else iter(reference)
         self.collected: list[KeyValue] = []
 
     def through(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        hidden, own = block(hidden, None if self.reference is None else next(self.reference), self.prompt)
+        hidden, own = block(hidden, None if self.reference is None else (*next(self.reference), *self.read), self.prompt)
         self.collected.append(own)
         return hidden
 
@@ -95,8 +98,9 @@ class UNet(nn.Module):
         widths, layers = unet.channels, unet.layers_per_block
         self.conv_in = nn.Conv2d(unet.latent_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0], widths[0] * 4)
-        # the empty prompt's embedding: of the text encoder, never trained
-        self.register_buffer("prompt", None if unet.text is None else torch.zeros(1, unet.text.tokens, unet.text.channels))
+        # the empty prompt's embedding: of the text encoder, never trained; a picture's token comes with the reference instead
+        empty = unet.text if spec.picture is None else None
+        self.register_buffer("prompt", None if empty is None else torch.zeros(1, empty.tokens, empty.channels))
         skips = [widths[0]]
         self.down_blocks = nn.ModuleList()
         for level, width in enumerate(widths):
@@ -122,12 +126,19 @@ class UNet(nn.Module):
         """Predict for noisy latents, attending to a reference where one is given.
 
         latents (B, C, H, W); timestep (1,) or (B,); pose_features (B, channels[0], H, W), added after conv_in; reference: one
-        (K, V) pair a site, each (B, tokens, channels), or None for the reference pass itself; clips: how many clips the batch
+        (K, V) pair of crossing_sites(spec), each (B, tokens, channels), or None for the reference pass; clips: how many clips the batch
         holds (frames = B / clips) for the motion modules; 0 leaves the motion modules out, as in the reference pass.
         Returns the prediction (B, C, H, W) and this pass's own K/V per site in `sites` order.
         """
-        feed = Feed(reference, self.prompt)
+        feed = self.feed(reference)
         return self.whole(latents, timestep, pose_features, feed, clips), feed.collected
+
+    def feed(self, reference: Sequence[KeyValue] | None) -> Feed:
+        """What the sites are given: the pairs of crossing_sites(spec) or of shallow_sites(spec), each (B, tokens, channels)."""
+        if reference is None or self.spec.picture is None:
+            return Feed(reference, self.prompt)
+        *pairs, (read, token) = reference
+        return Feed(pairs, token, read[..., :1])
 
     def begin(self, latents: Tensor, timestep: Tensor, pose_features: Tensor) -> tuple[Tensor, Tensor]:
         """Time embedding, and the first features."""
@@ -168,7 +179,7 @@ class UNet(nn.Module):
         shallow_sites(spec). The rest as in `forward`.
         """
         time, hidden = self.begin(latents, timestep, pose_features)
-        feed, layers = Feed(reference, self.prompt), self.spec.unet.layers_per_block
+        feed, layers = self.feed(reference), self.spec.unet.layers_per_block
         down, up = cast(Level, self.down_blocks[0]), cast(Level, self.up_blocks[-1])
         skips = [hidden]
         for index in range(SHALLOW):

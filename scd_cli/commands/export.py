@@ -33,7 +33,7 @@ Checkpoint = Annotated[
     str | None,
     Option(
         metavar="CHECKPOINT",
-        help="Run of 'scd train', bundle, or Stable Diffusion 1.5 as a diffusers folder or hub id.",
+        help="Run of 'scd train', bundle, Stable Diffusion 1.5 as a diffusers folder or hub id, or Moore-AnimateAnyone's folder of files.",
         show_default=False,
     ),
 ]
@@ -85,6 +85,16 @@ MotionAdapter = Annotated[
     Path | None,
     Option(metavar="PATH", help="AnimateDiff motion modules for an image checkpoint: folder or .safetensors.", show_default=False),
 ]
+Vae = Annotated[
+    Path | None,
+    Option(
+        "--vae", metavar="DIR", help="VAE for Moore-AnimateAnyone's files. [default: sd-vae-ft-mse in their folder]", show_default=False
+    ),
+]
+ImageEncoder = Annotated[
+    Path | None,
+    Option(metavar="DIR", help="CLIP image encoder for the same. [default: image_encoder in their folder]", show_default=False),
+]
 Data = Annotated[
     Path | None,
     Option(
@@ -115,6 +125,8 @@ def export(
     attn_accum: AttnAccum = None,
     sm: Targets = None,
     motion_adapter: MotionAdapter = None,
+    vae: Vae = None,
+    image_encoder: ImageEncoder = None,
     data: Data = None,
     verify: Verify = None,
     overwrite: Overwrite = False,
@@ -132,6 +144,7 @@ def export(
       scd export --checkpoint runs/sd15-scd-v --out bundle --trt --frames 1,16,24
       scd export --checkpoint runs/sd15-scd-v --out bundle --flavour trt-rtx --sm 89
       scd export --checkpoint runs/mini-tryon --weights int8 --out tryon
+      scd export --checkpoint pretrained_weights --out moore --trt
       scd export --verify bundle
       scd animate me.png --poses dance.mp4 --model bundle
     """
@@ -148,6 +161,14 @@ def export(
         raise UsageError("scd export needs a checkpoint and a place for the bundle", "give --checkpoint and --out, or --verify BUNDLE")
     flavours = tuple(str(name) for name in flavour or ())
     options = given(size=size, frames=frames, precision=precision and str(precision), attn_accum=attn_accum and str(attn_accum))
-    options |= given(weights=weights and str(weights), data=data, motion_adapter=motion_adapter, targets=sm, flavours=flavours or None)
+    options |= given(
+        weights=weights and str(weights),
+        data=data,
+        motion_adapter=motion_adapter,
+        vae=vae,
+        image_encoder=image_encoder,
+        targets=sm,
+        flavours=flavours or None,
+    )
     request = ExportRequest(checkpoint=checkpoint, out=out, overwrite=overwrite, engines=trt, **options)
     result(export_bundle(request, Console()), as_json, out)

@@ -3,8 +3,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from engines.media.fit import fit_and_pad, fit_box, unpad
+from engines.media.fit import fit_and_pad, fit_box, squeezed, unpad
 
 sides = st.integers(16, 900)
 
@@ -43,3 +44,12 @@ def test_round_trip_at_the_same_scale_is_exact() -> None:
     picture = np.random.default_rng(0).integers(0, 255, (128, 192, 3), dtype=np.uint8)
     canvas, box = fit_and_pad(picture, (192, 256), "edge")
     np.testing.assert_array_equal(unpad(canvas, box, (192, 128)), picture)
+
+
+def test_a_squeezed_picture_keeps_no_shape_and_is_pillows_own() -> None:
+    """CLIP's pictures: both axes by their own scale, whichever way they go."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 30, 70, 3), dtype=np.uint8)
+    small = squeezed(pictures, 28)
+    assert (small.shape, small.dtype) == ((2, 28, 28, 3), np.uint8)
+    assert np.array_equal(small[1], np.asarray(Image.fromarray(pictures[1]).resize((28, 28), Image.Resampling.BICUBIC)))
+    assert np.array_equal(squeezed(pictures[:, :28, :28], 28), pictures[:, :28, :28])
