@@ -31,6 +31,7 @@ from engines.media.images import read_image, write_png
 from engines.media.sheets import side_by_side
 
 HERE = Path(__file__).parent
+PROTOCOL = "vitonhd-hrviton"  # pictures at their own size
 METRICS = ("psnr_masked", "ssim_masked")
 ROWS, HEIGHT = 12, 192  # of the sheet
 
@@ -85,7 +86,7 @@ def renoised(pairs: Sequence[Pair], work: Path, model: str) -> None:
 def judged(who: str, work: Path, truth: Path, split: Path) -> dict[str, Any]:
     """What `scd evaluate` finds, by metric: mean over the pictures and its interval."""
     report = work / f"report-{who}"
-    scd("evaluate", "--pred", work / who, "--gt", truth, "--masks", work / "results-masks", "--split", split, "--protocol", "native",
+    scd("evaluate", "--pred", work / who, "--gt", truth, "--masks", work / "results-masks", "--split", split, "--protocol", PROTOCOL,
         "--metrics", ",".join(METRICS), "--overwrite", "--out", report)  # fmt: skip
     found = json.loads((report / "metrics.json").read_text())["metrics"]
     return {m["name"]: {"value": round(m["value"], 4), "ci": [round(x, 4) for x in m["ci"]]} for m in found if m["name"] in METRICS}
