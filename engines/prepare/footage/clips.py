@@ -18,7 +18,7 @@ from engines.prepare.footage.overlap import look
 from engines.prepare.footage.poses import GIVEN, Scan, Stretch, company, scan, stretches
 from engines.prepare.footage.reel import Picture, Reel, content, open_reel
 from engines.prepare.footage.request import Dropped, FootageRequest, Recording
-from engines.prepare.synthetic import save_png
+from engines.prepare.writing import save_png
 
 LOOKS = 3  # pictures of a clip that tell whether another shows the same
 

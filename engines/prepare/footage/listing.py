@@ -16,7 +16,7 @@ from engines.prepare.footage.page import write_page
 from engines.prepare.footage.request import FootageRequest, Listing, arguments
 from engines.prepare.footage.shards import write_shards
 from engines.prepare.footage.splits import assign
-from engines.prepare.synthetic import write_text
+from engines.prepare.writing import write_text
 
 GENERATOR = "scd-footage/1"
 

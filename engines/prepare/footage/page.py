@@ -10,7 +10,7 @@ import numpy as np
 from engines.core.manifest import SPLITS
 from engines.media.images import read_image, write_png
 from engines.media.sheets import contact_sheet
-from engines.prepare.synthetic import write_text
+from engines.prepare.writing import write_text
 
 TILES, COLUMNS, TILE = 60, 10, 120  # of the contact sheet: at most so many clips, tiles a row, pixels of one
 BINS, BAR = 24, 12  # of a histogram, and the width of one in pixels

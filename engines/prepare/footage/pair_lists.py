@@ -15,7 +15,7 @@ from engines.prepare.footage import notices
 from engines.prepare.footage.listing import GENERATOR
 from engines.prepare.footage.pair_jobs import VITON_CATEGORY, Job, PairsRequest
 from engines.prepare.footage.request import Dropped
-from engines.prepare.synthetic import write_text
+from engines.prepare.writing import write_text
 
 
 def finish(request: PairsRequest, jobs: list[Job], dropped: list[Dropped], report: Report) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from engines.core.cluster import LOCAL, connect
-from engines.prepare.synthetic import one_thread_each
+from engines.prepare.writing import one_thread_each
 
 J = TypeVar("J")
 R = TypeVar("R")

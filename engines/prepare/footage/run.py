@@ -25,7 +25,7 @@ from engines.prepare.footage.reel import open_reel, state
 from engines.prepare.footage.request import Dropped, FootageRequest, Listing, Recording, arguments, check_request
 from engines.prepare.footage.sources import list_recordings
 from engines.prepare.footage.splits import assign, fixed
-from engines.prepare.synthetic import remove_unfinished, write_text
+from engines.prepare.writing import remove_unfinished, write_text
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what no other recording could be written after either
 

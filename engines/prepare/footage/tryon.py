@@ -20,7 +20,7 @@ from engines.prepare.footage.pair_lists import counted, finish
 from engines.prepare.footage.pool import each
 from engines.prepare.footage.request import Dropped, check_places
 from engines.prepare.footage.run import FULL, check_folder
-from engines.prepare.synthetic import write_text
+from engines.prepare.writing import write_text
 
 PASSING = ("failed", "crashed")  # reasons for which a pair is tried again by the next run
 
