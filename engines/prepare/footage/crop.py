@@ -9,8 +9,6 @@ from engines.pose.persons import Points
 from engines.prepare.footage.filters import box_of
 
 ABOVE, BELOW, BESIDE = 0.15, 0.08, 0.12  # of the person's height: room around the points, which end at the eyes, ankles and wrists
-
-
 PADDED = 1.1  # of the window's height (or width) by the shape wanted: wider ones lose their sides, for padding shows nothing real
 
 

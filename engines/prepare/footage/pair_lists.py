@@ -33,7 +33,7 @@ def finish(request: PairsRequest, jobs: list[Job], dropped: list[Dropped], repor
     write_text(request.out / "dropped.jsonl", "".join(f"{json.dumps(d)}\n" for d in drops))
     summary = {
         "schema_version": SCHEMA_VERSION, "generator": GENERATOR, "mask_style": request.mask_style,
-        **counted(request, list(kept.values()), [r["id"] for r in records if r["mask"] != "file"], drops),
+        **counted(request, list(kept.values()), sum(r["mask"] != "file" for r in records), drops),
         "provenance": {"origin": str(request.origin.absolute()), **notices.licence(request.source)},
     }  # fmt: skip
     write_text(request.out / "dataset.json", json.dumps(summary, indent=1) + "\n")
@@ -58,10 +58,10 @@ def borrowings(request: PairsRequest, part: str, kept: dict[str, Job]) -> Iterat
             yield f"{person} {lender}"
 
 
-def counted(request: PairsRequest, jobs: list[Job], made: list[str], dropped: list[Any]) -> dict[str, Any]:
+def counted(request: PairsRequest, jobs: list[Job], made: int, dropped: list[dict[str, Any]]) -> dict[str, Any]:
     pairs = {
         part: {c: sum(job.part == part and (job.pair.category or VITON_CATEGORY) == c for job in jobs) for c in CATEGORIES}
         for part in PARTS
     }
-    reasons = Counter(d["reason"] if isinstance(d, dict) else d.reason for d in dropped)
-    return {"source": request.source, "pairs": pairs, "masks_made": len(made), "dropped": dict(sorted(reasons.items()))}
+    reasons = Counter(d["reason"] for d in dropped)
+    return {"source": request.source, "pairs": pairs, "masks_made": made, "dropped": dict(sorted(reasons.items()))}

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engines.core.errors import UsageError
+from engines.prepare.checks import check_least, check_size
 
 Format = Literal["clips", "webdataset"]
-SOURCES = ("folder", "tiktok", "ubc-fashion", "moore-json")
-MIN_SIDE = 32  # pixels of a picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +88,15 @@ class Listing:
 
 def check_request(request: FootageRequest) -> None:
     """UsageError when a number makes no sense or the output lies inside of the data set."""
-    if min(request.size) < MIN_SIDE or any(n % 2 for n in request.size):
-        raise UsageError(f"--size is {request.size[0]}x{request.size[1]}, but both numbers must be even and at least {MIN_SIDE}")
+    check_size(request.size)
     if request.val_share < 0 or request.test_share < 0 or request.val_share + request.test_share >= 1:
         shares = f"{request.val_share:g} and {request.test_share:g}"
         raise UsageError(f"--val-share and --test-share are {shares}, but both must be at least 0 and leave a part to train on")
-    for name, value, least in (
+    check_least((
         ("workers", request.workers, 1), ("max-people", request.limits.people, 1), ("min-height", request.limits.height, 0),
         ("min-seconds", request.limits.seconds, 0), ("min-joints", request.limits.joints, 1),
         ("min-sharpness", request.limits.sharpness, 0), ("min-motion", request.limits.motion, 0),
-    ):  # fmt: skip
-        if value < least:
-            raise UsageError(f"--{name} is {value}, but at least {least} is needed")
+    ))  # fmt: skip
     check_places(request.origin, request.out)
 
 

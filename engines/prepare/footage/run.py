@@ -4,12 +4,12 @@ import errno
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 
@@ -28,6 +28,8 @@ from engines.prepare.footage.splits import assign, fixed
 from engines.prepare.writing import remove_unfinished, write_text
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what no other recording could be written after either
+PASSING = ("failed", "crashed")  # reasons for which the next run tries again
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def do_missing(request: FootageRequest, jobs: Sequence[Job], report: Report) -> 
     with report.stage("prepare recordings", len(jobs), len(jobs) - len(missing)) as bar:
         for job, done in each(do_one, missing, request.workers, request.ray):
             if done is None:
-                keep(job, [], [Dropped(job.recording.name, "crashed", "it ended the process that read it")], retry=True)
+                keep(job, [], [Dropped(job.recording.name, "crashed", "it ended the process that read it")])
             bar.advance(1)
 
 
@@ -137,22 +139,29 @@ def do_one(job: Job) -> bool:
     cv2.setNumThreads(1)
     for old in (job.request.out / "clips").glob(f"{job.key}-*"):
         shutil.rmtree(old, ignore_errors=True)
-    name = job.recording.name
     detector = detector_of(job.request.pose_model) if job.recording.keypoints is None else None
-    try:
-        taken = take(job.request, job.recording, (job.key, job.split), detector)
-    except ScdError as error:
-        keep(job, [], [Dropped(name, "unreadable", str(error))], retry=False)
-    except Exception as error:  # a bug, or a file nobody has thought of: the others go on
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise
-        keep(job, [], [Dropped(name, "failed", f"{type(error).__name__}: {error}")], retry=True)
+    taken = attempt(job.recording.name, lambda: take(job.request, job.recording, (job.key, job.split), detector))
+    if isinstance(taken, Dropped):
+        keep(job, [], [taken])
     else:
-        keep(job, taken.clips, taken.dropped, retry=False)
+        keep(job, taken.clips, taken.dropped)
     return True
 
 
-def keep(job: Job, clips: list[dict[str, Any]], dropped: list[Dropped], retry: bool) -> None:
+def attempt(name: str, work: Callable[[], T]) -> T | Dropped:
+    """What the work gives, or why there is nothing: the others go on. OSError where nothing can be written any more."""
+    try:
+        return work()
+    except ScdError as error:
+        return Dropped(name, "unreadable", str(error))
+    except Exception as error:  # a bug, or a file nobody has thought of
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
+        return Dropped(name, "failed", f"{type(error).__name__}: {error}")
+
+
+def keep(job: Job, clips: list[dict[str, Any]], dropped: list[Dropped]) -> None:
+    retry = any(d.reason in PASSING for d in dropped)
     found = {"name": job.recording.name, "state": state(job.recording), "retry": retry, "clips": clips}
     write_text(job.record, json.dumps(found | {"dropped": [d.record() for d in dropped]}) + "\n")
 

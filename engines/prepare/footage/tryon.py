@@ -19,10 +19,8 @@ from engines.prepare.footage.pair_jobs import VITON_CATEGORY, Job, PairsRequest,
 from engines.prepare.footage.pair_lists import counted, finish
 from engines.prepare.footage.pool import each
 from engines.prepare.footage.request import Dropped, check_places
-from engines.prepare.footage.run import FULL, check_folder
+from engines.prepare.footage.run import PASSING, attempt, check_folder
 from engines.prepare.writing import write_text
-
-PASSING = ("failed", "crashed")  # reasons for which a pair is tried again by the next run
 
 
 def prepare_pairs(request: PairsRequest, report: Report) -> dict[str, Any]:
@@ -36,7 +34,8 @@ def prepare_pairs(request: PairsRequest, report: Report) -> dict[str, Any]:
     notices.tell(request.source, report)
     jobs, dropped = listed(request)
     if request.dry_run:
-        return {"dry_run": True, **counted(request, jobs, [job.name for job in jobs if job.pair.mask is None], dropped)}
+        made = sum(job.pair.mask is None for job in jobs)
+        return {"dry_run": True, **counted(request, jobs, made, [d.record() for d in dropped])}
     try:
         check_folder(request.out, {"source": request.source, "mask_style": request.mask_style})
         do_missing(request, jobs, report)
@@ -73,16 +72,8 @@ def finder() -> MaskFinder:
 def do_one(job: Job) -> bool:
     """Put a pair in its place, or say in its record why not. OSError where nothing can be written any more."""
     cv2.setNumThreads(1)
-    name = f"{job.part}/{job.pair.name}"
-    try:
-        found = put(job)
-    except ScdError as error:
-        found = {"dropped": Dropped(name, "unreadable", str(error)).record()}
-    except Exception as error:  # a bug, or a file nobody has thought of: the others go on
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise
-        found = {"dropped": Dropped(name, "failed", f"{type(error).__name__}: {error}").record()}
-    keep(job, found)
+    found = attempt(f"{job.part}/{job.pair.name}", lambda: put(job))
+    keep(job, {"dropped": found.record()} if isinstance(found, Dropped) else found)
     return True
 
 
