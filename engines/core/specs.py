@@ -116,7 +116,10 @@ class PictureSpec:
 class ModelSpec:
     """One SCD model: picture size (width, height) in pixels, the UNet and the pose encoder; `motion` None is SCD-I, else SCD-V.
 
-    `reference_net` and `picture` make of it a Reference-Net model, as AnimateAnyone is one with both.
+    `reference_net` and `picture` make of it a Reference-Net model, as AnimateAnyone is one with both. `condition`, how the target sees the
+    reference, is "attention" in SCD; the others are baselines of the paper's Table 2 (engines/model/baselines.py): "joint" one picture
+    of both side by side (SCD-dagger), "channels" further input channels, "picture" the token of `picture` alone. `reference_pose`: the
+    reference is given its own pose.
     """
 
     size: tuple[int, int]
@@ -126,6 +129,8 @@ class ModelSpec:
     motion: MotionSpec | None = None
     reference_net: ReferenceNetSpec | None = None
     picture: PictureSpec | None = None
+    condition: Literal["attention", "joint", "channels", "picture"] = "attention"
+    reference_pose: bool = True
 
     @property
     def latent_size(self) -> tuple[int, int]:

@@ -41,12 +41,19 @@ def measure_latents(model: Autoencoder, clips: list[TrainingClip]) -> None:
     model.latent_std.copy_(means.std((0, 2, 3)))
 
 
-def loss_of(model: Autoencoder, recipe: AutoencoderRecipe, step: int, images: Tensor) -> Tensor:
-    mean, log_variance = model.posterior(images)
-    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(recipe.seed * 1_000_003 + step))
-    out = model.decoder(mean + (0.5 * log_variance).exp() * noise).float()
-    kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum((1, 2, 3)).mean()
-    return F.l1_loss(out, images) + recipe.mse_weight * F.mse_loss(out, images) + recipe.kl_weight * kl
+class AutoencoderLoss(nn.Module):
+    """Of images (n, 3, H, W) in [-1, 1] at a step, which seeds the noise of the latents."""
+
+    def __init__(self, model: Autoencoder, recipe: AutoencoderRecipe) -> None:
+        super().__init__()
+        self.model, self.recipe = model, recipe
+
+    def forward(self, step: int, images: Tensor) -> Tensor:
+        mean, log_variance = self.model.posterior(images)
+        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step))
+        out = self.model.decoder(mean + (0.5 * log_variance).exp() * noise).float()
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum((1, 2, 3)).mean()
+        return F.l1_loss(out, images) + self.recipe.mse_weight * F.mse_loss(out, images) + self.recipe.kl_weight * kl
 
 
 def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: bool, report: Report) -> Progress:
@@ -84,5 +91,5 @@ def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: 
         return prefetched(batch, start, stop)
 
     facts = {"kind": "autoencoder", "name": recipe.name, "recipe": asdict(recipe), "data": data_fingerprint(clips)}
-    stage = Stage(model, ema, lambda step, images: loss_of(model, recipe, step, images), batches, validate, weights, facts)
+    stage = Stage(model, ema, AutoencoderLoss(model, recipe), batches, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

@@ -13,6 +13,7 @@ from engines.model.autoencoder import Autoencoder
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_tensor
 from engines.train.frames import TrainingClip, prefetched
+from engines.train.order import chosen
 from engines.train.recipe import Batching, PoseStyle, ScdRecipe
 from engines.train.variation import draw_variation, vary_clip
 
@@ -93,10 +94,8 @@ class Batches:
         self.recipe, self.clips, self.latents, self.autoencoder = recipe, clips, latents, autoencoder
 
     def chosen_clips(self, step: int) -> list[int]:
-        """Clip numbers of a step: step after step walks through a permutation that depends on the seed and the pass alone."""
-        count, total = self.recipe.batching.references, len(self.clips)
-        positions = range(step * count, (step + 1) * count)
-        return [int(np.random.default_rng([self.recipe.seed, 7, p // total]).permutation(total)[p % total]) for p in positions]
+        """Clip numbers of a step."""
+        return chosen(self.recipe.seed, step, self.recipe.batching.references, len(self.clips))
 
     def view(self, rng: np.random.Generator, clip: TrainingClip, frames: list[int]) -> View:
         augmentation = self.recipe.augmentation

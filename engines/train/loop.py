@@ -25,12 +25,13 @@ from engines.train.recipe import Logging, Optim
 
 @dataclass
 class Stage:
-    """What differs between stages. `loss(step)` runs the model; `validate(ema, step)` returns figures for the log;
-    `weights(ema)` is what a checkpoint's model.safetensors holds; `facts` goes into checkpoint.json."""
+    """What differs between stages. `loss` is a module around `module` that runs it: loss(step, batch) -> a scalar, the mean over the
+    batch's rows. `validate(ema, step)` returns figures for the log; `weights(ema)` is what a checkpoint's model.safetensors holds;
+    `facts` goes into checkpoint.json."""
 
     module: nn.Module
     ema: nn.Module
-    loss: Callable[[int, Any], Tensor]
+    loss: nn.Module
     batches: Callable[[int, int], Iterator[Any]]
     validate: Callable[[nn.Module, int], dict[str, float]]
     weights: Callable[[nn.Module], dict[str, Tensor]]

@@ -11,9 +11,12 @@ from engines.core.specs import AutoencoderSpec, ModelSpec, Sampling
 class Optim:
     """AdamW, with Muon for the inner matrices where `muon_learning_rate` is not 0 (engines/train/optimizer.py).
 
-    Both rates warm up, stay, and fall linearly to nothing over the last `decay_steps` of `steps`. `betas` are AdamW's.
+    Both rates warm up, stay, and fall linearly to nothing over the last `decay_steps` of `steps`. `betas` are AdamW's. `adamw8bit` keeps
+    its moments in 8 bits. `accumulate`: the batch of a step is computed in so many parts; `checkpointing` computes activations again in the
+    backward pass instead of keeping them. `ema_decay` 0: no average is kept, the weights themselves are saved.
     """
 
+    optimizer: Literal["adamw", "adamw8bit"]
     steps: int
     learning_rate: float
     muon_learning_rate: float
@@ -23,17 +26,36 @@ class Optim:
     betas: tuple[float, float]
     clip_norm: float
     ema_decay: float
-    precision: Literal["bf16", "fp32"]
+    precision: Literal["bf16", "fp16", "fp32"]
+    accumulate: int
+    checkpointing: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What the squared error of the prediction is weighed by, and what noise it is of.
+
+    `channel_weights`: latent channels count as much as the picture needs them (engines/train/latents.py), else alike. `min_snr_gamma`:
+    timesteps are weighed by min(SNR, gamma) (Hang et al. 2023), 0 weighs all alike. `noise_offset`: standard deviation of what a
+    channel's noise has in common over the whole picture (Guttenberg 2023).
+    """
+
+    channel_weights: bool
+    min_snr_gamma: float
+    noise_offset: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logging:
-    """How often, in steps; `minutes_per_checkpoint` bounds what a power cut costs; `keep` checkpoints stay on disk."""
+    """How often, in steps; `minutes_per_checkpoint` bounds what a power cut costs; the `keep` newest checkpoints stay on disk, and the
+    `keep_best` of best validation. `trackers`, besides log.jsonl: "tensorboard", "wandb", "trackio"."""
 
     log_every: int
     validate_every: int
     minutes_per_checkpoint: float
     keep: int
+    keep_best: int
+    trackers: tuple[str, ...]
     validation_pairs: int
 
 
@@ -59,7 +81,10 @@ class Batching:
     """One step reads `references` references and, for each, `targets` frames of its clip (consecutive ones for SCD-V).
 
     One reference pass serves all its targets, which is the method's own economy. `drop_reference` is the share trained with the
-    null reference (guidance), `drop_ref_pose` the share whose reference pose is black (a reference without known pose).
+    null reference (guidance), `drop_ref_pose` the share whose reference pose is black (a reference without known pose), `drop_pose` the
+    share whose targets' poses are. With `drop_reference` 1 there is no reference pass at all: a base model of pictures alone.
+    `buckets`: picture sizes (width, height) besides the model's; a clip is seen at the one whose shape is nearest to its own, and a step's
+    clips share theirs.
     `shared_noise`: range of the share (of the variance) of their noise that the targets of a reference have in common.
     `own_steps`: 0 trains on the noised truth; K > 0 on what the model itself makes of pure noise in 1 to K DDIM steps
     (engines/train/rollout.py).
@@ -71,6 +96,8 @@ class Batching:
     consecutive: bool
     drop_reference: float
     drop_ref_pose: float
+    drop_pose: float
+    buckets: tuple[tuple[int, int], ...]
     timestep_shift: float
     shared_noise: tuple[float, float]
     own_steps: int
@@ -98,7 +125,9 @@ class PoseStyle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScdRecipe:
-    """`initial`: a checkpoint folder to start from ("" = none); with `train_only_motion` its spatial weights stay (AnimateDiff)."""
+    """`autoencoder` and `initial`: a checkpoint of scd train, a bundle, the name of a shipped one, or (with "" for `autoencoder`) a
+    diffusers folder or hub id of Stable Diffusion 1.5 as `initial`; "" for `initial` starts from nothing. `motion_adapter`: AnimateDiff's
+    motion modules, a file, folder or hub id ("" = fresh ones). With `train_only_motion` the spatial weights stay."""
 
     kind: Literal["scd"]
     name: str
@@ -106,9 +135,11 @@ class ScdRecipe:
     data: str
     autoencoder: str
     initial: str
+    motion_adapter: str
     train_only_motion: bool
     model: ModelSpec
     schedule: NoiseSchedule
+    loss: Objective
     batching: Batching
     augmentation: Augmentation
     pose_style: PoseStyle
@@ -156,6 +187,7 @@ class TryonRecipe:
     drop_leaked: bool
     model: ModelSpec
     schedule: NoiseSchedule
+    loss: Objective
     batching: TryonBatching
     masks: Masks
     augmentation: Augmentation

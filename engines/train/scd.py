@@ -51,6 +51,17 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor)
     return (error.square() * weights[:, None, None]).mean()
 
 
+class ScdLoss(nn.Module):
+    """`diffusion_loss` as a module of its own, for what is wrapped around a model to train it in several processes."""
+
+    def __init__(self, model: SCD, recipe: ScdRecipe, weights: Tensor) -> None:
+        super().__init__()
+        self.model, self.recipe, self.channel_weights = model, recipe, weights
+
+    def forward(self, step: int, batch: Batch) -> Tensor:
+        return diffusion_loss(self.model, self.recipe, batch, self.channel_weights)
+
+
 def fresh_model(recipe: ScdRecipe) -> SCD:
     """A new model, with the weights of `initial` where the recipe names one; with `train_only_motion` all else is frozen."""
     torch.manual_seed(recipe.seed)
@@ -105,7 +116,5 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
         "autoencoder": asdict(autoencoder.spec),
         "data": data_fingerprint(clips),
     }
-    stage = Stage(
-        model, ema, lambda _, batch: diffusion_loss(model, recipe, batch, loss_weights), batches.between, validate, weights, facts
-    )
+    stage = Stage(model, ema, ScdLoss(model, recipe, loss_weights), batches.between, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

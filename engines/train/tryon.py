@@ -46,6 +46,17 @@ def tryon_loss(model: SCD, recipe: TryonRecipe, batch: TryonBatch, weights: Tens
     return (per_cell * inside).sum() / inside.sum()
 
 
+class TryonLoss(nn.Module):
+    """`tryon_loss` as a module of its own, for what is wrapped around a model to train it in several processes."""
+
+    def __init__(self, model: SCD, recipe: TryonRecipe, weights: Tensor) -> None:
+        super().__init__()
+        self.model, self.recipe, self.channel_weights = model, recipe, weights
+
+    def forward(self, step: int, batch: TryonBatch) -> Tensor:
+        return tryon_loss(self.model, self.recipe, batch, self.channel_weights)
+
+
 class Start:
     """What a run starts from: autoencoder and, where the recipe names them, weights."""
 
@@ -139,5 +150,5 @@ def train_tryon(recipe: TryonRecipe, data: Path, run: Path, resume: bool, report
         "data": fingerprint(pairs),
     }  # fmt: skip
     batches = TryonBatches(recipe, pairs, encoder)
-    stage = Stage(model, ema, lambda _, batch: tryon_loss(model, recipe, batch, loss_weights), batches.between, validate, weights, facts)
+    stage = Stage(model, ema, TryonLoss(model, recipe, loss_weights), batches.between, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

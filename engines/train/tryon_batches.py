@@ -27,6 +27,7 @@ from engines.pose.garment import boxed, grown
 from engines.train.autoencoder import to_tensor
 from engines.train.batches import pose_tensor, random_style, shifted_timesteps
 from engines.train.frames import prefetched
+from engines.train.order import chosen
 from engines.train.recipe import Masks, TryonRecipe
 from engines.train.variation import Variation, draw_variation, recoloured, vary_points
 
@@ -161,9 +162,7 @@ class TryonBatches:
         self.recipe, self.pairs, self.encoder = recipe, pairs, encoder
 
     def chosen(self, step: int) -> list[Pair]:
-        count, total, seed = self.recipe.batching.pairs, len(self.pairs), self.recipe.seed
-        places = range(step * count, (step + 1) * count)
-        return [self.pairs[int(np.random.default_rng([seed, 7, p // total]).permutation(total)[p % total])] for p in places]
+        return [self.pairs[number] for number in chosen(self.recipe.seed, step, self.recipe.batching.pairs, len(self.pairs))]
 
     def fitting(self, rng: np.random.Generator, pair: Pair) -> Fitting:
         """One pair as this step sees it."""

@@ -13,6 +13,7 @@ from engines.train.recipe import Optim  # noqa: E402
 
 def settings(method: str) -> Optim:
     return Optim(
+        optimizer="adamw", accumulate=1, checkpointing=False,
         steps=1, learning_rate=0.01, muon_learning_rate=0.01 * (method == "muon"), warmup_steps=0, decay_steps=0, weight_decay=0.0,
         betas=(0.9, 0.99), clip_norm=1.0, ema_decay=0.9, precision="fp32",
     )  # fmt: skip

@@ -192,6 +192,7 @@ def test_every_recipe_parses(path: Path) -> None:
 
 def test_rate_scale_warms_up_and_runs_down() -> None:
     optim = Optim(
+        optimizer="adamw",
         steps=100,
         learning_rate=1.0,
         muon_learning_rate=0.0,
@@ -202,6 +203,8 @@ def test_rate_scale_warms_up_and_runs_down() -> None:
         clip_norm=1,
         ema_decay=0.9,
         precision="fp32",
+        accumulate=1,
+        checkpointing=False,
     )
     assert [rate_scale(optim, s) for s in (0, 9, 50, 80, 99)] == [0.1, 1.0, 1.0, 1.0, 0.05]
 
