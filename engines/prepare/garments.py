@@ -113,9 +113,11 @@ def helper_surface(name: str, smooth: int) -> tuple[sp.csr_matrix, sp.csr_matrix
     return (smoothing(faces, matrix.shape[0], smooth, 0.6) @ matrix).tocsr(), matrix, faces
 
 
-def planar_uv(places: NDArray[np.float64], span: float) -> Floats:
-    """Texture coordinates by projection to the front plane: `span` metres are one texture; z = 1 m is its middle."""
-    return np.stack([places[:, 0] / span + 0.5, (places[:, 2] - 1.0) / span + 0.5], axis=1).astype(np.float32)
+def planar_uv(places: NDArray[np.float64], shape: Shape, span: float) -> Floats:
+    """Texture coordinates by projection to the front plane: `span` metres are one texture, and its middle lies on the chest, so that a
+    garment has its print and its stripes at the same place on every body."""
+    chest = float(shape.heads[base_body().index["spine01"]][2]) - 0.02
+    return np.stack([places[:, 0] / span + 0.5, (places[:, 2] - chest) / span + 0.5], axis=1).astype(np.float32)
 
 
 def cloth(
@@ -130,7 +132,7 @@ def cloth(
     low, high = (places[inside, 2].min(), places[inside, 2].max()) if inside.any() else (0.0, 1.0)
     down = np.clip((high - places[:, 2]) / max(high - low, 1e-6), 0, 1)
     push = offset + flare * down**2 + 0.0022 * wrinkle
-    return Part(name, texture, 0.03, faces, planar_uv(places, 1.1), cut, matrix=smoothed, offset=push.astype(np.float32))
+    return Part(name, texture, 0.03, faces, planar_uv(places, shape, 1.1), cut, matrix=smoothed, offset=push.astype(np.float32))
 
 
 def covered(base: BaseBody, shape: Shape, fields: list[Floats]) -> Floats:

@@ -68,20 +68,14 @@ def head_parts(rng: np.random.Generator, base: BaseBody, shape: Shape) -> tuple[
     return parts, tone, style
 
 
-def print_place(base: BaseBody, shape: Shape) -> tuple[float, float]:
-    """Middle of the chest in texture shares (x, y from the top), see garments.planar_uv."""
-    z = float(shape.heads[base.index["spine01"]][2]) - 0.02
-    return 0.5, 1 - ((z - 1.0) / 1.1 + 0.5)
-
-
 def clothes_parts(rng: np.random.Generator, base: BaseBody, shape: Shape, cut: Cut) -> Clothes:
     """Garments, the fields that say what they cover, and facts."""
     fields = garments.garment_fields(base, shape, cut)
     plain = textures.pattern(rng)
-    printed = bool(rng.random() < 0.45)
-    front = textures.print_on(rng, plain, print_place(base, shape), float(rng.uniform(0.14, 0.22))) if printed else plain
+    printed = bool(rng.random() < 0.6)
+    front = textures.print_on(rng, plain, float(rng.uniform(0.16, 0.3))) if printed else plain
     upper = textures.finish(rng, front)
-    lower = upper if cut.lower == "dress" else textures.lower_texture(rng)
+    lower = textures.finish(rng, plain) if cut.lower == "dress" else textures.lower_texture(rng)
     top, bottom = ("dress", "dress") if cut.lower == "dress" else ("upper", "lower")
     under = textures.finish(rng, np.ones((512, 512, 3)) * textures.DENIM[3]) if cut.lower == "dress" else lower
     flare = float(rng.choice([0.0, 0.0, 0.02])) if cut.lower in ("trousers", "shorts") else 0.0

@@ -100,15 +100,15 @@ def pattern(rng: np.random.Generator) -> NDArray[np.float64]:
     return picture
 
 
-def print_on(rng: np.random.Generator, picture: NDArray[np.float64], centre: tuple[float, float], span: float) -> NDArray[np.float64]:
-    """A word, number or simple logo in the middle of the chest; `centre` and `span` in texture shares."""
+def print_on(rng: np.random.Generator, picture: NDArray[np.float64], span: float) -> NDArray[np.float64]:
+    """A word, number or simple logo in the middle, which lies on the chest (garments.planar_uv); `span` in texture shares."""
     image = Image.fromarray(picture.astype(np.uint8))
     draw = ImageDraw.Draw(image)
     ink = 255 - picture.mean((0, 1)) if rng.random() < 0.5 else colour(rng, 0.4)
     if abs(float(ink.mean() - picture.mean())) < 60:
         ink = np.full(3, 245.0 if picture.mean() < 128 else 25.0)
     fill = tuple(int(v) for v in ink)
-    cx, cy, r = centre[0] * SIZE, centre[1] * SIZE, span * SIZE / 2
+    cx, cy, r = SIZE / 2, SIZE / 2, span * SIZE / 2
     if rng.random() < 0.65:
         word = WORDS[rng.integers(len(WORDS))]
         font = ImageFont.load_default(size=max(10, int(2.4 * r / max(2, len(word)) * 1.3)))

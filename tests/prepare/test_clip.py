@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engines.prepare import textures
 from engines.prepare.clip import Clip, ClipSpec, Frame
 from engines.prepare.garments import LABELS
 from engines.prepare.people import random_person
@@ -91,3 +92,22 @@ def test_other_clothes_leave_the_person_the_same() -> None:
 
 def test_held_out_clips_use_held_out_motion() -> None:
     assert Clip(replace(SPEC, split="test", number=11)).motion == "dance_b"
+
+
+@pytest.mark.parametrize("number", range(3, 9))
+def test_a_print_is_whole_on_every_body(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture of a shirt with a disc on its chest: as high as it is wide, whoever wears it."""
+
+    def disc(rng: np.random.Generator, picture: np.ndarray, span: float) -> np.ndarray:
+        y, x = np.mgrid[0 : textures.SIZE, 0 : textures.SIZE] / textures.SIZE - 0.5
+        return np.where(np.hypot(x, y)[..., None] < 0.06, [255.0, 0.0, 0.0], [0.0, 0.0, 60.0])
+
+    monkeypatch.setattr(textures, "print_on", disc)
+    clothes = next(s for s in map(np.random.SeedSequence, range(99)) if random_person(SPEC.part("identity"), s).facts["print"])
+    clip = Clip(replace(SPEC, number=number))
+    clip.person = random_person(clip.spec.part("identity"), clothes)
+    name = "dress" if any(part.name == "dress" for part in clip.person.parts) else "upper"
+    picture = clip.garment(name)[0].astype(int)
+    rows, columns = np.nonzero(picture[..., 0] > picture[..., 2] + 60)
+    assert len(rows) > 30
+    assert 0.75 < np.ptp(rows) / np.ptp(columns) < 1.35
