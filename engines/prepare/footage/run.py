@@ -17,6 +17,7 @@ from engines.core.errors import ScdError
 from engines.core.report import NullReport, Report
 from engines.pose.detector import Detector
 from engines.pose.detectors import open_detector
+from engines.prepare.checks import check_folder
 from engines.prepare.footage import notices
 from engines.prepare.footage.clips import take
 from engines.prepare.footage.listing import write_data_set
@@ -74,7 +75,7 @@ def prepare_footage(request: FootageRequest, report: Report) -> dict[str, Any]:
     if request.dry_run:
         return looked_at(request, found, given, report)
     try:
-        check_folder(request.out, arguments(request))
+        check_folder(request.out, arguments(request), {})
         for folder in ("records", "clips"):
             (request.out / folder).mkdir(exist_ok=True)
         remove_unfinished(request.out / "clips")
@@ -85,26 +86,6 @@ def prepare_footage(request: FootageRequest, report: Report) -> dict[str, Any]:
         )
     except OSError as error:
         raise ScdError(f"{request.out} can't be written ({error.strerror})", "free some space or name another folder with --out") from error
-
-
-def check_folder(out: Path, wanted: dict[str, Any]) -> None:
-    """ScdError for a folder that is not empty and was not made with these arguments: two kinds of clips are never mixed."""
-    path = out / "arguments.json"
-    if path.exists():
-        try:
-            found = json.loads(path.read_text())
-            differing = [name for name, value in wanted.items() if found.get(name) != value]
-        except (ValueError, AttributeError) as error:
-            raise ScdError(f"{path} is no JSON object", "name another folder with --out") from error
-        if differing:
-            what = f"{differing[0]} ({json.dumps(found.get(differing[0]))})"
-            raise ScdError(f"{out} holds a data set made with another {what}", "name another folder with --out")
-        return
-    # a run killed right here leaves a hidden file at most
-    if out.exists() and (not out.is_dir() or any(not entry.name.startswith(".") for entry in out.iterdir())):
-        raise ScdError(f"{out} is not empty and not a data set of scd", "name another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(wanted) + "\n")
 
 
 def do_missing(request: FootageRequest, jobs: Sequence[Job], report: Report) -> None:

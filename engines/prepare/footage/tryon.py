@@ -12,14 +12,16 @@ import cv2
 
 from engines.core.errors import ScdError
 from engines.core.report import NullReport, Report
+from engines.media.images import write_mask
 from engines.pose.networks import networks
+from engines.prepare.checks import check_folder
 from engines.prepare.footage import notices
 from engines.prepare.footage.masks import MaskFinder, checked_mask
 from engines.prepare.footage.pair_jobs import VITON_CATEGORY, Job, PairsRequest, listed
 from engines.prepare.footage.pair_lists import counted, finish
 from engines.prepare.footage.pool import each
 from engines.prepare.footage.request import Dropped, check_places
-from engines.prepare.footage.run import PASSING, attempt, check_folder
+from engines.prepare.footage.run import PASSING, attempt
 from engines.prepare.writing import write_text
 
 
@@ -37,7 +39,7 @@ def prepare_pairs(request: PairsRequest, report: Report) -> dict[str, Any]:
         made = sum(job.pair.mask is None for job in jobs)
         return {"dry_run": True, **counted(request, jobs, made, [d.record() for d in dropped])}
     try:
-        check_folder(request.out, {"source": request.source, "mask_style": request.mask_style})
+        check_folder(request.out, {"source": request.source, "mask_style": request.mask_style}, {})
         do_missing(request, jobs, report)
         return finish(request, jobs, dropped, report)
     except OSError as error:
@@ -86,7 +88,9 @@ def put(job: Job) -> dict[str, Any]:
     """All files of a pair; its line of pairs.jsonl. ScdError for what cannot be read, or where no mask can be found."""
     pair, category = job.pair, job.pair.category or VITON_CATEGORY
     mask = checked_mask(pair, category, job.request.mask_style, finder)
-    mask.write(job.place("agnostic-mask", ".png", "_mask"))
+    written = job.place("agnostic-mask", ".png", "_mask")
+    written.parent.mkdir(parents=True, exist_ok=True)
+    write_mask(written, mask.mask, True)
     link(pair.person, job.place("image", pair.person.suffix.lower()))
     link(pair.garment, job.place("cloth", pair.garment.suffix.lower()))
     if pair.keypoints is not None and job.request.source == "viton-hd":
