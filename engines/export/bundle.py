@@ -83,6 +83,8 @@ def write_bundle(saved: "SavedModel", folder: Path, request: ExportRequest, repo
     round_to_half(saved.model, saved.autoencoder)
     int8 = round_to_int8(saved.model) if request.weights == "int8" else {}
     graphs = bundle_graphs(saved.model, saved.autoencoder)
+    if request.precision == "int8" and {"target_video", "picture"} & {graph.name for graph in graphs}:
+        raise ScdError("int8 is not made for models of Stable Diffusion's size", "leave --precision int8 out")
     with report.stage("write weights", 1) as bar:
         weights = write_weights(folder / WEIGHTS, model_tensors(saved, int8))
         give_back()
@@ -119,8 +121,6 @@ def quantize_target(saved: "SavedModel", folder: Path, graphs: "list[Graph]", we
     from engines.export.weights import move_weights, save_graph
 
     by_name = {graph.name: graph for graph in graphs}
-    if "target_video" in by_name or "picture" in by_name:
-        raise ScdError("int8 is not made for models of Stable Diffusion's size", "leave --precision int8 out")
     spec, steps = saved_spec(saved), saved.sampling.steps
     *others, judged = quantize.samples_for(spec, data)
     measured = others or [judged]
