@@ -26,14 +26,14 @@ from engines.generate.known import Known
 from engines.generate.studio import Studio
 from engines.generate.tryon import tryon
 from engines.generate.tryon_request import MaskWish, TryonRequest
-from engines.media.fit import resize
+from engines.media.crop import MARGIN, window_around
+from engines.media.fit import fit_and_pad, resize
 from engines.media.images import read_image, write_png
-from engines.media.sheets import side_by_side
 
 HERE = Path(__file__).parent
 PROTOCOL = "vitonhd-hrviton"  # pictures at their own size
 METRICS = ("psnr_masked", "ssim_masked")
-ROWS, HEIGHT = 12, 192  # of the sheet
+ROWS, TILE = 8, (144, 192)  # of the sheet; width, height
 
 
 def scd(*arguments: object) -> None:
@@ -92,15 +92,30 @@ def judged(who: str, work: Path, truth: Path, split: Path) -> dict[str, Any]:
     return {m["name"]: {"value": round(m["value"], 4), "ci": [round(x, 4) for x in m["ci"]]} for m in found if m["name"] in METRICS}
 
 
-def sheet(pairs: Sequence[Pair], work: Path, truth: Path) -> np.ndarray:
-    """Rows of person, garment, mask, paste, null, result, truth; two rows side by side."""
-    rows = []
-    for pair in [pairs[i] for i in np.linspace(0, len(pairs) - 1, ROWS).round().astype(int)]:
-        name = f"{pair.name}.png"
-        places = [pair.person, pair.garment, work / "results-masks" / name, *(work / who / name for who in ("paste", "null", "results"))]
-        rows.append(side_by_side([read_image(path) for path in [*places, truth / name]], HEIGHT))
-    half = len(rows) // 2
-    return np.concatenate([np.concatenate(rows[:half]), np.concatenate(rows[half:])], axis=1)
+def with_print(data: Path) -> set[str]:
+    """Names of the people whose garment has a word or a sign on its chest."""
+    records = map(json.loads, (data / "pairs.jsonl").read_text().splitlines())
+    return {r["id"] for r in records if r["category"] != "lower" and r["clothes"]["print"]}
+
+
+def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
+    return [pairs[i] for i in np.linspace(0, len(pairs) - 1, count).round().astype(int)]
+
+
+def row(pair: Pair, work: Path, truth: Path) -> np.ndarray:
+    """Garment, then what `scd tryon` looks at around the mask of: person, mask, paste, null, result, truth."""
+    name = f"{pair.name}.png"
+    places = [pair.person, work / "results-masks" / name, *(work / who / name for who in ("paste", "null", "results")), truth / name]
+    pictures = [read_image(path) for path in places]
+    window = window_around(pictures[1][..., 0] > 127, (pictures[0].shape[1], pictures[0].shape[0]), MARGIN)
+    shown = [read_image(pair.garment), *(np.ascontiguousarray(picture[window.place]) for picture in pictures)]
+    return np.concatenate([fit_and_pad(picture, TILE, "edge")[0] for picture in shown], axis=1)
+
+
+def sheet(pairs: Sequence[Pair], work: Path, truth: Path, prints: set[str]) -> np.ndarray:
+    """Two columns of rows: garments with a print, and all others."""
+    columns = [[pair for pair in pairs if (pair.garment.stem in prints) == printed] for printed in (True, False)]
+    return np.concatenate([np.concatenate([row(pair, work, truth) for pair in spread(column, ROWS)]) for column in columns], axis=1)
 
 
 def main() -> None:
@@ -135,7 +150,7 @@ def main() -> None:
     print(json.dumps(summary, indent=1))
     if asked.masks == "given":
         (HERE / "tryon.json").write_text(json.dumps(summary, indent=1) + "\n")
-        write_png(HERE / "tryon-sheet.png", sheet(pairs, work, truth), True)
+        write_png(HERE / "tryon-sheet.png", sheet(pairs, work, truth, with_print(asked.data)), True)
 
 
 if __name__ == "__main__":
