@@ -65,7 +65,12 @@ class Validation:
         noise = np.concatenate([frame_noise(shape, times, recipe.seed + clip, shared) for clip in range(len(self.references))])
         latents = ddim_sample(predict, noise, recipe.schedule, recipe.sampling.steps)
         return to_frames(
-            torch.cat([self.autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32))) for x in np.array_split(latents, 8)])
+            torch.cat(
+                [
+                    self.autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32)))
+                    for x in np.array_split(latents, min(8, len(latents)))
+                ]
+            )
         )
 
     def __call__(self, model: SCD, step: int) -> dict[str, float]:
