@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -135,14 +135,14 @@ def autoencoder_of(recipe: Recipe) -> nn.Module | None:
     return Autoencoder(parse(AutoencoderSpec, told, str(found.folder)))
 
 
-def memory_of(recipe: Recipe, loss: nn.Module, codec: nn.Module | None, peak: int) -> dict[str, int]:
+def memory_of(recipe: Recipe, model: nn.Module, codec: nn.Module | None, peak: int) -> dict[str, int]:
     """Bytes of one process. At the worst moment of a step there is its peak, or, while the optimizer works, gradients and as much again."""
-    gradients = sum(FLOAT * p.numel() for p in loss.parameters() if p.requires_grad)
+    gradients = sum(FLOAT * p.numel() for p in model.parameters() if p.requires_grad)
     out = {
-        "weights": bytes_of(loss),
+        "weights": bytes_of(model),
         "autoencoder": bytes_of(codec),
-        "average": bytes_of(loss) if recipe.optim.ema_decay else 0,
-        "optimizer": moment_bytes(loss, recipe.optim),
+        "average": bytes_of(model) if recipe.optim.ema_decay else 0,
+        "optimizer": moment_bytes(model, recipe.optim),
         "step": max(peak, 2 * gradients),
     }
     return out | {"total": sum(out.values()), "of_step_gradients": gradients}
@@ -187,7 +187,8 @@ def outlook(recipe: Recipe, data: Path, processes: int, tflops: float | None) ->
         trained = sum(FLOAT * p.numel() for p in loss.parameters() if p.requires_grad)
         done = simulate(loss, lambda: batch_of(recipe, part, plan.size), HALVES[optim.precision], trained if optim.accumulate > 1 else 0)
         picture = 0 if codec is None or not plan.encoded else encoding_flop(codec, torch.zeros(1, 3, plan.size[1], plan.size[0]))
-        memory, parameters = memory_of(recipe, loss, codec, done.peak), parameters_of(loss.model)  # type: ignore[arg-type]
+        model = cast(nn.Module, loss.model)
+        memory, parameters = memory_of(recipe, model, codec, done.peak), parameters_of(model)
     rate, whose = (tflops * 1e12, "--tflops") if tflops else measured_rate(optim.precision)
     work = {"network": done.flop * plan.rows / part, "autoencoder": picture * plan.encoded}
     samples = samples_of(recipe, data)

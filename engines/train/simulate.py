@@ -9,23 +9,25 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all storages that come to be inside and are still alive: `now`, and the most there ever were, `peak`."""
+class Tally(TorchDispatchMode):
+    """Counts what is done inside: `flop`, by torch's own formulas, and the bytes of all storages that come to be and are still alive,
+    `now`, and the most there ever were, `peak`."""
 
-    def __init__(self, known: nn.Module, now: int) -> None:
-        """What `known` holds is not counted; `now` bytes are there at the start."""
+    def __init__(self, known: nn.Module) -> None:
+        """What `known` holds is not counted."""
         super().__init__()
-        self.now = self.peak = now
-        self.seen: set[int] = {id(tensor.untyped_storage()) for tensor in (*known.parameters(), *known.buffers())}
+        self.flop = self.now = self.peak = 0
         self.kept = [tensor.untyped_storage() for tensor in (*known.parameters(), *known.buffers())]  # so that no id is used again
+        self.seen = {id(storage) for storage in self.kept}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_iter(out):
+        if func.overloadpacket in flop_registry:
+            self.flop += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=out)
+        for leaf in out if isinstance(out, list | tuple) else (out,):
             if isinstance(leaf, Tensor):
                 self.count(leaf.untyped_storage())
         return out
@@ -62,7 +64,7 @@ def simulate(loss: nn.Module, batch: Callable[[], Any], half: torch.dtype | None
 
     `gradients` bytes are there before, of other parts of the same batch.
     """
-    with FlopCounterMode(display=False) as counter, LiveBytes(loss, 0) as live:
+    with Tally(loss) as tally:
         if gradients:
             for parameter in loss.parameters():
                 parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
@@ -70,11 +72,11 @@ def simulate(loss: nn.Module, batch: Callable[[], Any], half: torch.dtype | None
         with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
             value = loss(0, made)
         value.backward()
-    return Simulated(int(counter.get_total_flops()), live.peak)
+    return Simulated(int(tally.flop), tally.peak)
 
 
 def encoding_flop(autoencoder: nn.Module, picture: Tensor) -> int:
     """Of one pass of the encoder, both made inside `fake()`."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), Tally(autoencoder) as tally:
         autoencoder.encode(picture)  # type: ignore[operator]
-    return int(counter.get_total_flops())
+    return int(tally.flop)
