@@ -19,7 +19,7 @@ def test_a_real_run_is_measured(kind: str, tmp_path: Path, capsys: pytest.Captur
     write_stable_diffusion(tmp_path / bench_train.STABLE)
     write_adapter(tmp_path / bench_train.ADAPTER)
     bench_train.write_start(tmp_path, video=True)  # what is there stays
-    settings = [*TINY_STABLE, *(["model.motion.heads=2"] if kind == "video" else [])]
+    settings = [*TINY_STABLE, *(["model.motion.heads=2", "optim.optimizer=adamw"] if kind == "video" else [])]
     bench_train.train(tmp_path, argparse.Namespace(run=kind, set=settings))
     said = capsys.readouterr().out
     assert "2 steps" in said
