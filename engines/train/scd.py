@@ -1,6 +1,5 @@
 """Stages 2 and 3: SCD-I (one frame a target) and SCD-V (consecutive frames, motion modules), METHOD Eq. 1."""
 
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from engines.model.checkpoint import load_strict, prefixed, under
 from engines.model.loading import load_autoencoder
 from engines.model.scd import SCD, repeat_kv
 from engines.train.batches import Batch, Batches, needed_frames
+from engines.train.distributed import heard, processes
 from engines.train.frames import data_fingerprint, load_clips, with_frames
 from engines.train.latents import all_latents, as_tensor, channel_weights
 from engines.train.loop import Progress, Stage, run_loop
@@ -38,7 +38,7 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor)
     def predict(latents: Tensor, timesteps: Tensor) -> Tensor:
         return model.target(latents, timesteps, features[references:], kv, clips).float()
 
-    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float()
+    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float().to(batch.latents.device)
     alpha = alphas[batch.timesteps][:, None, None, None]
     signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
     if batch.own_steps:
@@ -54,9 +54,12 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor)
 class ScdLoss(nn.Module):
     """`diffusion_loss` as a module of its own, for what is wrapped around a model to train it in several processes."""
 
+    channel_weights: Tensor
+
     def __init__(self, model: SCD, recipe: ScdRecipe, weights: Tensor) -> None:
         super().__init__()
-        self.model, self.recipe, self.channel_weights = model, recipe, weights
+        self.model, self.recipe = model, recipe
+        self.register_buffer("channel_weights", weights, persistent=False)
 
     def forward(self, step: int, batch: Batch) -> Tensor:
         return diffusion_loss(self.model, self.recipe, batch, self.channel_weights)
@@ -95,11 +98,12 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
     autoencoder = strongest_channels(load_autoencoder(Path(recipe.autoencoder)), recipe.model.unet.latent_channels)
     size: tuple[int, int] = recipe.model.size
     clips, held_out = (with_frames(load_clips(data, split, size), needed_frames(recipe.batching)) for split in ("train", "val"))
-    latents = all_latents(data, clips, autoencoder, size, report)
+    with processes().main_process_first():  # the others find them on the disk
+        latents = all_latents(data, clips, autoencoder, size, heard(report))
     batches = Batches(recipe, clips, latents, autoencoder)
     loss_weights = channel_weights(autoencoder, as_tensor(np.stack([x[0] for x in latents[:16]])))
     model = fresh_model(recipe)
-    ema = deepcopy(model).requires_grad_(False)
+    autoencoder.to(processes().device)
     validation = Validation(recipe, autoencoder, held_out, run / "sheets")
 
     def weights(average: nn.Module) -> dict[str, Tensor]:
@@ -116,5 +120,6 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
         "autoencoder": asdict(autoencoder.spec),
         "data": data_fingerprint(clips),
     }
-    stage = Stage(model, ema, ScdLoss(model, recipe, loss_weights), batches.between, validate, weights, facts)
+    rows, samples = recipe.batching.references, recipe.batching.references * recipe.batching.targets
+    stage = Stage(model, ScdLoss(model, recipe, loss_weights), batches.between, rows, samples, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

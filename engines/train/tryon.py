@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from engines.model.checkpoint import load_strict, prefixed, under
 from engines.model.loading import codec
 from engines.model.scd import SCD
 from engines.model.stable_vae import StableVae
+from engines.train.distributed import processes
 from engines.train.latents import channel_weights
 from engines.train.loop import Progress, Stage, run_loop
 from engines.train.recipe import TryonRecipe
@@ -30,9 +30,9 @@ WEIGHED_ON = 16  # pictures that say how much each latent channel counts
 
 
 def tryon_loss(model: SCD, recipe: TryonRecipe, batch: TryonBatch, weights: Tensor) -> Tensor:
-    """Eq. 6: noise in the mask alone, the known part as it is; the squared error counts inside the mask alone, its mean over the batch
-    under channel weights (C,)."""
-    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float()
+    """Eq. 6: noise in the mask alone, the known part as it is; the squared error counts inside the mask alone: its mean there
+    under channel weights (C,), and of that the mean over the pairs."""
+    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float().to(batch.latents.device)
     alpha = alphas[batch.timesteps][:, None, None, None]
     signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
     inside = batch.mask
@@ -43,15 +43,18 @@ def tryon_loss(model: SCD, recipe: TryonRecipe, batch: TryonBatch, weights: Tens
     velocity = signal * batch.noise - noise * batch.latents
     error = predicted - (velocity if recipe.schedule.prediction_type == "v_prediction" else batch.noise)
     per_cell = (error.square() * weights[:, None, None]).mean(1, keepdim=True)
-    return (per_cell * inside).sum() / inside.sum()
+    return ((per_cell * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1e-6)).mean()
 
 
 class TryonLoss(nn.Module):
     """`tryon_loss` as a module of its own, for what is wrapped around a model to train it in several processes."""
 
+    channel_weights: Tensor
+
     def __init__(self, model: SCD, recipe: TryonRecipe, weights: Tensor) -> None:
         super().__init__()
-        self.model, self.recipe, self.channel_weights = model, recipe, weights
+        self.model, self.recipe = model, recipe
+        self.register_buffer("channel_weights", weights, persistent=False)
 
     def forward(self, step: int, batch: TryonBatch) -> Tensor:
         return tryon_loss(self.model, self.recipe, batch, self.channel_weights)
@@ -133,9 +136,9 @@ def train_tryon(recipe: TryonRecipe, data: Path, run: Path, resume: bool, report
     start = Start(recipe)
     encoder = Encoder(start.autoencoder, recipe.optim.precision == "bf16")
     model = start.model(recipe)
-    ema = deepcopy(model).requires_grad_(False)
     some = encoder([plain_fitting(pair, recipe.model.size).person for pair in pairs[:WEIGHED_ON]])
     loss_weights = channel_weights(start.autoencoder, some)
+    start.autoencoder.to(processes().device)
     validation = TryonValidation(recipe, start.autoencoder, read_pairs(data, "test", None, True), run / "sheets")
 
     def weights(average: nn.Module) -> dict[str, Tensor]:
@@ -150,5 +153,6 @@ def train_tryon(recipe: TryonRecipe, data: Path, run: Path, resume: bool, report
         "data": fingerprint(pairs),
     }  # fmt: skip
     batches = TryonBatches(recipe, pairs, encoder)
-    stage = Stage(model, ema, TryonLoss(model, recipe, loss_weights), batches.between, validate, weights, facts)
+    rows = recipe.batching.pairs
+    stage = Stage(model, TryonLoss(model, recipe, loss_weights), batches.between, rows, rows, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)
