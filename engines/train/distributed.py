@@ -37,8 +37,9 @@ def heard(report: Report) -> Report:
     return report if processes().is_main_process else NullReport()
 
 
-def accelerator_for(optim: Optim, trackers: list[str], run: Path) -> Accelerator:
-    """What moves, wraps and scales for a run of these settings. ScdError for what this machine, or the training, cannot do."""
+def accelerator_for(optim: Optim, trackers: list[str], run: Path, unused: bool) -> Accelerator:
+    """What moves, wraps and scales for a run of these settings; `unused`: some weights get no gradient. ScdError for what this machine, or
+    the training, cannot do."""
     state = processes()
     if optim.precision == "fp16" and state.device.type == "cpu":
         raise ScdError("optim.precision fp16 needs a GPU", "on CPUs: --set optim.precision=bf16 or fp32")
@@ -49,8 +50,7 @@ def accelerator_for(optim: Optim, trackers: list[str], run: Path) -> Accelerator
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=optim.accumulate),
         log_with=trackers or None,
         project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run / "trackers")),
-        # Nothing random or running is in a model's buffers; what a baseline does not use of its second UNet has no gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=True)],
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True, find_unused_parameters=unused)],
     )
     check_sharding(accelerator, optim)
     return accelerator
