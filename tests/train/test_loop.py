@@ -21,7 +21,7 @@ from engines.model.layers import set_recompute  # noqa: E402
 from engines.model.scd import repeat_kv  # noqa: E402
 from engines.train.loop import Stage, run_loop  # noqa: E402
 from engines.train.order import ALONE, Shares, chosen, parts_between  # noqa: E402
-from engines.train.recipe import Logging, Optim, ScdRecipe  # noqa: E402
+from engines.train.recipe import Logging, Optim  # noqa: E402
 from tests.model.tiny import tiny_scd  # noqa: E402
 from tests.train.test_training import RECIPES, SMALL, losses, run, scd_settings, steps  # noqa: E402
 from tests.train.tiny_data import write_data  # noqa: E402
@@ -148,8 +148,9 @@ def test_training_with_recomputed_activations_has_the_same_losses(data: Path, au
 
 def test_the_best_checkpoints_stay_beside_the_newest(tmp_path: Path) -> None:
     train_line(tmp_path / "run", [3.0, 9.0, 1.0, 7.0, 2.0, 4.0], optim(), logging(keep_best=2))
-    found = [checkpoints.read(folder).facts for folder in checkpoints.step_folders(tmp_path / "run")]
-    assert [(facts["step"], facts["figure"], facts["best"]) for facts in found] == [(2, 9.0, True), (4, 7.0, True), (6, 4.0, False)]
+    folders = checkpoints.step_folders(tmp_path / "run")
+    found = [(facts["step"], facts["figure"], facts.get("best", False)) for facts in (checkpoints.read(folder).facts for folder in folders)]
+    assert found == [(2, 9.0, True), (4, 7.0, True), (6, 4.0, False)]
     last = checkpoints.latest(tmp_path / "run")
     assert last is not None
     assert last.step == 6
@@ -207,7 +208,7 @@ def test_a_run_without_an_average_goes_on_with_one(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has a GPU")
 def test_float16_needs_a_gpu(tmp_path: Path) -> None:
-    with pytest.raises(ScdError, match="fp16 needs a GPU; .*bf16"):
+    with pytest.raises(ScdError, match=r"fp16 needs a GPU; .*bf16"):
         train_line(tmp_path / "run", [], optim(precision="fp16"), logging())
 
 
@@ -237,7 +238,7 @@ def test_tensorboard_gets_figures_and_sheets(data: Path, autoencoder: Path, tmp_
     assert [round(event.value, 6) for event in read.Scalars("loss")] == pytest.approx(losses(tmp_path / "run"), abs=2e-6)
     assert [event.step for event in read.Scalars("psnr")] == [2]
     (picture,) = read.Images("validation")
-    assert (picture.width, picture.height) == (2 * 3 * 32, 5 * 64) or picture.height == 5 * 64
+    assert picture.height == 5 * 64
 
 
 def test_eight_bit_moments_survive_a_resume_and_are_small(data: Path, autoencoder: Path, tmp_path: Path) -> None:
@@ -256,8 +257,3 @@ def test_eight_bit_moments_survive_a_resume_and_are_small(data: Path, autoencode
     assert all(value.dtype == torch.uint8 for value in large.values())
     run("scd-i", [*scd_settings(autoencoder, 6), *own, 'optim.optimizer="adamw"'], tmp_path / "plain", data)
     np.testing.assert_allclose(losses(whole), losses(tmp_path / "plain"), rtol=0.03)
-
-
-def test_recipes_give_the_loop_what_it_reads() -> None:
-    recipe = parse(ScdRecipe, read_toml(RECIPES / "scd-i.toml", []), "recipe")
-    ALONE.check(recipe.batching.references)
