@@ -83,7 +83,8 @@ def training_step(recipe: Any) -> Callable[[], None]:
             value = loss(0, batch)
         value.backward()
         torch.nn.utils.clip_grad_norm_(list(parameters.values()), recipe.optim.clip_norm)
-        optimizer.step(1.0)
+        optimizer.step()
+        optimizer.zero_grad()
 
     return step
 

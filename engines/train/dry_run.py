@@ -17,6 +17,7 @@ from engines.core.recipe import parse
 from engines.core.specs import AutoencoderSpec
 from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
+from engines.model.layers import set_recompute
 from engines.model.pretrained import is_diffusers
 from engines.model.reference_net import build_model
 from engines.model.stable_vae import STABLE, VAE_15, StableVae
@@ -63,6 +64,7 @@ def loss_of(recipe: Recipe) -> nn.Module:
     if isinstance(recipe, AutoencoderRecipe):
         return AutoencoderLoss(Autoencoder(recipe.autoencoder), recipe)
     model = build_model(recipe.model)
+    set_recompute(model, recipe.optim.checkpointing)
     ones = torch.ones(recipe.model.unet.latent_channels)
     if isinstance(recipe, TryonRecipe):
         return TryonLoss(model, recipe, ones)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engines.core.report import Report
 from engines.train.autoencoder import to_tensor
+from engines.train.distributed import device_of
 from engines.train.frames import TrainingClip, cache_folder, save_array
 from engines.train.start import AnyAutoencoder
 
@@ -28,7 +29,7 @@ def fingerprint(model: AnyAutoencoder) -> str:
 
 def encode_frames(model: AnyAutoencoder, frames: NDArray[np.uint8]) -> Tensor:
     """Latents (F, C, h, w), float32 on the CPU, of frames (F, H, W, 3); a few at a time, in bfloat16, where the model is."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     some = max(1, PIXELS // (frames.shape[1] * frames.shape[2]))
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
         parts = [model.encode(to_tensor(frames[i : i + some]).to(device)).float().cpu() for i in range(0, len(frames), some)]
@@ -72,11 +73,13 @@ def channel_weights(model: AnyAutoencoder, latents: Tensor) -> Tensor:
     The square root of the picture's squared error per squared error of the channel: halfway between judging latents, where a
     channel of fine grain weighs as much as brightness, and judging pictures, where colours would hardly count.
     """
+    device = device_of(model)
+    latents = latents.to(device)
     generator, untouched = torch.Generator().manual_seed(0), model.decode(latents)
     errors = []
     for channel in range(latents.shape[1]):
         moved = latents.clone()
-        moved[:, channel] += 0.3 * torch.randn(moved[:, channel].shape, generator=generator)
+        moved[:, channel] += 0.3 * torch.randn(moved[:, channel].shape, generator=generator).to(device)
         errors.append((model.decode(moved) - untouched).square().mean().sqrt())
-    weights = torch.stack(errors)
+    weights = torch.stack(errors).cpu()
     return weights / weights.mean()

@@ -1,6 +1,5 @@
 """Stages 2 and 3: SCD-I (one frame a target) and SCD-V (consecutive frames, motion modules), METHOD Eq. 1."""
 
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from engines.model.checkpoint import prefixed
 from engines.model.scd import SCD, repeat_kv
 from engines.train.batches import Batch, Batches, needed_frames
 from engines.train.buckets import sizes_of
+from engines.train.distributed import heard, processes
 from engines.train.frames import TrainingClip, data_fingerprint, load_clips, with_frames
 from engines.train.latents import all_latents, channel_weights, first_latents, no_latents
 from engines.train.loop import Progress, Stage, run_loop
@@ -40,7 +40,7 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor)
     def predict(latents: Tensor, timesteps: Tensor) -> Tensor:
         return model.target(latents, timesteps, features[references:], kv, clips).float()
 
-    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float()
+    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float().to(batch.latents.device)
     alpha = alphas[batch.timesteps][:, None, None, None]
     signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
     if batch.own_steps:
@@ -57,9 +57,12 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor)
 class ScdLoss(nn.Module):
     """`diffusion_loss` as a module of its own, for what is wrapped around a model to train it in several processes."""
 
+    channel_weights: Tensor
+
     def __init__(self, model: SCD, recipe: ScdRecipe, weights: Tensor) -> None:
         super().__init__()
-        self.model, self.recipe, self.channel_weights = model, recipe, weights
+        self.model, self.recipe = model, recipe
+        self.register_buffer("channel_weights", weights, persistent=False)
 
     def forward(self, step: int, batch: Batch) -> Tensor:
         return diffusion_loss(self.model, self.recipe, batch, self.channel_weights)
@@ -98,16 +101,17 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
     """Train or go on; the run folder gets checkpoints, log.jsonl and validation sheets (reference | pose | result | truth)."""
     check_own_steps(recipe)
     autoencoder, codec = starting_autoencoder(recipe)
+    autoencoder.to(processes().device)
     sizes, needed = sizes_of(recipe.model, recipe.batching.buckets), needed_frames(recipe.batching)
-    clips = with_frames(load_clips(data, "train", *sizes), needed)
-    held_out = with_frames(load_clips(data, "val", recipe.model.size), needed)
-    latents = latents_for(recipe, data, clips, autoencoder, report)
+    with processes().main_process_first():  # the others find frames and latents on the disk
+        clips = with_frames(load_clips(data, "train", *sizes), needed)
+        held_out = with_frames(load_clips(data, "val", recipe.model.size), needed)
+        latents = latents_for(recipe, data, clips, autoencoder, heard(report))
     batches = Batches(recipe, clips, latents, autoencoder)
     weighed = recipe.loss.channel_weights
     channels = recipe.model.unet.latent_channels
     loss_weights = channel_weights(autoencoder, first_latents(clips, autoencoder)) if weighed else torch.ones(channels)
     model = fresh_model(recipe)
-    ema = deepcopy(model).requires_grad_(False)
     validation = Validation(recipe, autoencoder, held_out, run / "sheets")
 
     def weights(average: nn.Module) -> dict[str, Tensor]:
@@ -124,5 +128,6 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
         "autoencoder": codec,
         "data": data_fingerprint(clips),
     }
-    stage = Stage(model, ema, ScdLoss(model, recipe, loss_weights), batches.between, validate, weights, facts)
+    rows, samples = recipe.batching.references, recipe.batching.references * recipe.batching.targets
+    stage = Stage(model, ScdLoss(model, recipe, loss_weights), batches.between, rows, samples, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from engines.core.report import Report
 from engines.model import checkpoint as checkpoints
 from engines.model.checkpoint import prefixed
 from engines.model.scd import SCD
+from engines.train.distributed import processes
 from engines.train.latents import WEIGHED_ON, channel_weights
 from engines.train.loop import Progress, Stage, run_loop
 from engines.train.objective import min_snr_weights
@@ -24,9 +24,9 @@ from engines.train.tryon_validation import TryonValidation
 
 
 def tryon_loss(model: SCD, recipe: TryonRecipe, batch: TryonBatch, weights: Tensor) -> Tensor:
-    """Eq. 6: noise in the mask alone, the known part as it is; the squared error counts inside the mask alone, its mean over the batch
-    under channel weights (C,) and the weight of each timestep."""
-    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float()
+    """Eq. 6: noise in the mask alone, the known part as it is; the squared error counts inside the mask alone: its mean there
+    under channel weights (C,), and of that the mean over the pairs under the weights of their timesteps."""
+    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float().to(batch.latents.device)
     alpha = alphas[batch.timesteps][:, None, None, None]
     signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
     inside = batch.mask
@@ -38,15 +38,18 @@ def tryon_loss(model: SCD, recipe: TryonRecipe, batch: TryonBatch, weights: Tens
     error = predicted - (velocity if recipe.schedule.prediction_type == "v_prediction" else batch.noise)
     counts = min_snr_weights(alpha, recipe.loss.min_snr_gamma, recipe.schedule.prediction_type)
     per_cell = (error.square() * weights[:, None, None] * counts).mean(1, keepdim=True)
-    return (per_cell * inside).sum() / inside.sum()
+    return ((per_cell * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1e-6)).mean()
 
 
 class TryonLoss(nn.Module):
     """`tryon_loss` as a module of its own, for what is wrapped around a model to train it in several processes."""
 
+    channel_weights: Tensor
+
     def __init__(self, model: SCD, recipe: TryonRecipe, weights: Tensor) -> None:
         super().__init__()
-        self.model, self.recipe, self.channel_weights = model, recipe, weights
+        self.model, self.recipe = model, recipe
+        self.register_buffer("channel_weights", weights, persistent=False)
 
     def forward(self, step: int, batch: TryonBatch) -> Tensor:
         return tryon_loss(self.model, self.recipe, batch, self.channel_weights)
@@ -86,9 +89,9 @@ def train_tryon(recipe: TryonRecipe, data: Path, run: Path, resume: bool, report
     """Train or go on; the run folder gets checkpoints, log.jsonl and validation sheets."""
     pairs = pairs_of(recipe, data, report)
     autoencoder, codec = starting_autoencoder(recipe)
+    autoencoder.to(processes().device)
     encoder = Encoder(autoencoder, recipe.optim.precision == "bf16")
     model = fresh_model(recipe)
-    ema = deepcopy(model).requires_grad_(False)
     loss_weights = torch.ones(recipe.model.unet.latent_channels)
     if recipe.loss.channel_weights:
         some = encoder([plain_fitting(pair, recipe.model.size).person for pair in pairs[:WEIGHED_ON]])
@@ -107,5 +110,6 @@ def train_tryon(recipe: TryonRecipe, data: Path, run: Path, resume: bool, report
         "data": fingerprint(pairs),
     }  # fmt: skip
     batches = TryonBatches(recipe, pairs, encoder)
-    stage = Stage(model, ema, TryonLoss(model, recipe, loss_weights), batches.between, validate, weights, facts)
+    rows = recipe.batching.pairs
+    stage = Stage(model, TryonLoss(model, recipe, loss_weights), batches.between, rows, rows, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)
