@@ -33,7 +33,7 @@ docs:
     python docs/make_cli.py
     python docs/make_tree.py
 
-# Times and memory of start-up and of the main job, printed; `just bench full|long|evaluate|tryon` measures a full-size model, a long clip, an evaluation, try-on
+# Times and memory of start-up and of the main job, printed; `just bench full|long|evaluate|tryon|train` measures a full-size model, a long clip, an evaluation, try-on, a training step
 bench *options:
     python tests/bench.py {{ options }}
 

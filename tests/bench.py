@@ -5,6 +5,7 @@
     python tests/bench.py long ...    (tests/bench_long.py)
     python tests/bench.py evaluate ...    (tests/bench_evaluate.py)
     python tests/bench.py tryon ...    (tests/bench_tryon.py)
+    python tests/bench.py train ...    (tests/bench_train.py)
 
 Figures of one run belong together: ratios are taken between children started one after the other on the same machine. Peak memory is
 the child's largest resident set (getrusage), so imports and model are in it. `--quick` runs fewer steps, to try the bench out.
@@ -187,6 +188,10 @@ def main() -> None:
         from tests import bench_tryon
 
         return bench_tryon.main(sys.argv[2:])
+    if sys.argv[1:2] == ["train"]:
+        from tests import bench_train
+
+        return bench_train.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini", help="a shipped model or the folder of a bundle")
     parser.add_argument("--quick", action="store_true", help="2 steps instead of the model's")

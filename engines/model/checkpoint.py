@@ -38,33 +38,63 @@ class Checkpoint:
         return {name: tensor.float() * scales[name] if name in scales else tensor.float() for name, tensor in found.items()}
 
     def state(self) -> dict[str, Tensor]:
-        """Raw weights and optimizer moments, for going on."""
+        """Raw weights, their average where one is kept, and the optimizer's moments, for going on."""
         if not (self.folder / STATE).exists():
             raise ScdError(f"{self.folder} holds weights but no training state", "start from it with: --set initial=PATH")
         return load_file(self.folder / STATE)
 
 
 def save_checkpoint(run: Path, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], facts: Mapping[str, Any], keep: int) -> Path:
-    """Write RUN/step-NNNNNN and drop all but the newest `keep`."""
+    """Write RUN/step-NNNNNN and drop all but the newest `keep`, and those that `mark` has marked as among the best."""
     folder = run / f"step-{facts['step']:06d}"
+    for stale in run.glob(".step-*"):  # what a killed process left; one process alone writes to a run
+        shutil.rmtree(stale, ignore_errors=True)
     temporary = run / f".{folder.name}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS)
-    save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, temporary / STATE)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary / STATE)
     (temporary / FACTS).write_text(json.dumps(facts, indent=1, default=asdict) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
-    for old in sorted(run.glob("step-*"))[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    prune(run, keep)
     return folder
+
+
+def step_folders(run: Path) -> list[Path]:
+    """The checkpoints of a run, the oldest first."""
+    return sorted(run.glob("step-*"), key=lambda folder: (len(folder.name), folder.name))
+
+
+def prune(run: Path, keep: int) -> None:
+    """Drop all checkpoints but the newest `keep` and those that are marked as among the best."""
+    for old in step_folders(run)[:-keep]:
+        if not read(old).facts.get("best"):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def mark(run: Path, folder: Path, figure: float, keep: int, keep_best: int) -> None:
+    """Write into a checkpoint of RUN how good it is (higher is better), mark the best `keep_best` of those judged, and prune the others."""
+    write_facts(folder, read(folder).facts | {"figure": figure})
+    judged = [found for found in map(read, step_folders(run)) if "figure" in found.facts]
+    ranked = sorted(judged, key=lambda found: (found.facts["figure"], found.step), reverse=True)
+    for place, found in enumerate(ranked):
+        if found.facts.get("best", False) != (place < keep_best):
+            write_facts(found.folder, found.facts | {"best": place < keep_best})
+    prune(run, keep)
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Put these facts in the place of the checkpoint's own, at once."""
+    temporary = folder / f".{FACTS}"
+    temporary.write_text(json.dumps(facts, indent=1, default=asdict) + "\n")
+    os.replace(temporary, folder / FACTS)
 
 
 def latest(run: Path) -> Checkpoint | None:
     """The newest checkpoint of a run folder, or the folder itself when it is a checkpoint or a bundle; None when there is none."""
     if (run / BUNDLE_FACTS).exists():
         return of_bundle(run)
-    folders = [run] if (run / FACTS).exists() else sorted(run.glob("step-*"))
+    folders = [run] if (run / FACTS).exists() else step_folders(run)
     return read(folders[-1]) if folders else None
 
 

@@ -5,10 +5,12 @@ Shapes: B batch (conditions x frames), F frames, T tokens (rows x columns), C ch
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from engines.core.specs import UNetSpec
 
@@ -36,7 +38,28 @@ class TimestepEmbedding(nn.Module):
         return self.linear_2(F.silu(self.linear_1(features)))
 
 
-class ResnetBlock(nn.Module):
+class Block(nn.Module):
+    """A part of the network that `run` can call without keeping what it computes inside. It must be a pure function of its arguments."""
+
+    recompute = False
+
+
+def run(block: nn.Module, *arguments: Any) -> Any:
+    """block(*arguments); where it is a Block set to `recompute`, only its arguments are kept for the backward pass, which computes it again
+    (Chen et al. 2016)."""
+    if isinstance(block, Block) and block.recompute and torch.is_grad_enabled():
+        return checkpoint(block, *arguments, use_reentrant=False, preserve_rng_state=False)
+    return block(*arguments)
+
+
+def set_recompute(module: nn.Module, recompute: bool) -> None:
+    """Of all Blocks inside."""
+    for block in module.modules():
+        if isinstance(block, Block):
+            block.recompute = recompute
+
+
+class ResnetBlock(Block):
     def __init__(self, channels_in: int, channels_out: int, time_width: int, groups: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, channels_in)
@@ -170,7 +193,7 @@ class TransformerBlock(nn.Module):
         return tokens + self.ff(self.norm3(tokens)), own
 
 
-class SpatialTransformer(nn.Module):
+class SpatialTransformer(Block):
     """diffusers' Transformer2DModel with one block; returns the K/V of its self-attention beside its output."""
 
     def __init__(self, channels: int, spec: UNetSpec) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.core.specs import ModelSpec
-from engines.model.layers import Attention, FeedForward
+from engines.model.layers import Attention, Block, FeedForward
 
 
 def motion_modules(spec: ModelSpec, level: int, count: int) -> list[nn.Module]:
@@ -24,7 +24,7 @@ def motion_modules(spec: ModelSpec, level: int, count: int) -> list[nn.Module]:
     return [kind(width, motion.heads_of(width), motion.feed_forward_ratio, groups, motion.max_frames) for _ in range(count)]
 
 
-class TemporalLayer(nn.Module):
+class TemporalLayer(Block):
     """What both have in common: norm and projections around something that works on (places, F, C)."""
 
     def __init__(self, channels: int, groups: int) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.core.specs import SHALLOW, ModelSpec, self_attention_sites
-from engines.model.layers import KeyValue, ResnetBlock, SpatialTransformer, TimestepEmbedding, timestep_features
+from engines.model.layers import KeyValue, ResnetBlock, SpatialTransformer, TimestepEmbedding, run, timestep_features
 from engines.model.motion import motion_modules
 
 
@@ -42,11 +42,11 @@ class Level(nn.Module):
         return cast(nn.ModuleList, self.upsamplers if hasattr(self, "upsamplers") else self.downsamplers)
 
     def layer(self, index: int, hidden: Tensor, time: Tensor, clips: int, references: "Feed") -> Tensor:
-        hidden = self.resnets[index](hidden, time)
+        hidden = run(self.resnets[index], hidden, time)
         if len(self.attentions):
             hidden = references.through(self.attentions[index], hidden)
         if clips and len(self.motion_modules):
-            hidden = self.motion_modules[index](hidden, clips)
+            hidden = run(self.motion_modules[index], hidden, clips)
         return hidden
 
 
@@ -64,7 +64,7 @@ class Feed:
         self.collected: list[KeyValue] = []
 
     def through(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        hidden, own = block(hidden, None if self.reference is None else (*next(self.reference), *self.read), self.prompt)
+        hidden, own = run(block, hidden, None if self.reference is None else (*next(self.reference), *self.read), self.prompt)
         self.collected.append(own)
         return hidden
 
@@ -79,10 +79,10 @@ class MiddleBlock(nn.Module):
         self.motion_modules = nn.ModuleList(motion_modules(spec, len(unet.channels) - 1, 1) if middle else [])
 
     def forward(self, hidden: Tensor, time: Tensor, clips: int, references: Feed) -> Tensor:
-        hidden = references.through(self.attentions[0], self.resnets[0](hidden, time))
+        hidden = references.through(self.attentions[0], run(self.resnets[0], hidden, time))
         if clips and len(self.motion_modules):
-            hidden = self.motion_modules[0](hidden, clips)
-        return self.resnets[1](hidden, time)
+            hidden = run(self.motion_modules[0], hidden, clips)
+        return run(self.resnets[1], hidden, time)
 
 
 class UNet(nn.Module):

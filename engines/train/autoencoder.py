@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +16,15 @@ from engines.core.report import Report
 from engines.evaluate.pixel import Compared, psnr
 from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
-from engines.train.frames import TrainingClip, data_fingerprint, load_clips, prefetched
+from engines.train.distributed import device_of
+from engines.train.frames import TrainingClip, data_fingerprint, load_clips
 from engines.train.loop import Progress, Stage, run_loop
+from engines.train.order import Shares, parts_between
 from engines.train.recipe import AutoencoderRecipe
 from engines.train.sheets import contact_sheet, save_sheet
+
+Frames = NDArray[np.uint8]
+DOWNSCALE = 8  # of the layers, whatever their widths
 
 
 def to_tensor(frames: NDArray[np.uint8]) -> Tensor:
@@ -36,24 +41,51 @@ def to_frames(images: Tensor) -> NDArray[np.uint8]:
 def measure_latents(model: Autoencoder, clips: list[TrainingClip]) -> None:
     """Set `latent_mean` and `latent_std` from one frame of up to 200 clips."""
     with torch.inference_mode():
-        means = torch.cat([model.posterior(to_tensor(c.frames[:1]))[0] for c in clips[:200]])
+        means = torch.cat([model.posterior(to_tensor(c.frames[:1]).to(device_of(model)))[0] for c in clips[:200]])
     model.latent_mean.copy_(means.mean((0, 2, 3)))
     model.latent_std.copy_(means.std((0, 2, 3)))
 
 
+class Pictures(NamedTuple):
+    """images (n, 3, H, W) in [-1, 1] and the noise of their latents (n, C, h, w)."""
+
+    images: Tensor
+    noise: Tensor
+
+
 class AutoencoderLoss(nn.Module):
-    """Of images (n, 3, H, W) in [-1, 1] at a step, which seeds the noise of the latents."""
+    """L1 + MSE + KL of a batch, as the recipe weighs them."""
 
     def __init__(self, model: Autoencoder, recipe: AutoencoderRecipe) -> None:
         super().__init__()
         self.model, self.recipe = model, recipe
 
-    def forward(self, step: int, images: Tensor) -> Tensor:
-        mean, log_variance = self.model.posterior(images)
-        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step))
-        out = self.model.decoder(mean + (0.5 * log_variance).exp() * noise).float()
+    def forward(self, step: int, batch: Pictures) -> Tensor:
+        mean, log_variance = self.model.posterior(batch.images)
+        out = self.model.decoder(mean + (0.5 * log_variance).exp() * batch.noise).float()
         kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum((1, 2, 3)).mean()
-        return F.l1_loss(out, images) + self.recipe.mse_weight * F.mse_loss(out, images) + self.recipe.kl_weight * kl
+        return F.l1_loss(out, batch.images) + self.recipe.mse_weight * F.mse_loss(out, batch.images) + self.recipe.kl_weight * kl
+
+
+class PictureBatches:
+    """Makes rows of a step's batch: single frames, each from (seed, step, row) alone."""
+
+    def __init__(self, recipe: AutoencoderRecipe, clips: list[TrainingClip]) -> None:
+        self.recipe, self.clips = recipe, clips
+
+    def row(self, step: int, row: int) -> tuple[Frames, NDArray[np.float32]]:
+        rng = np.random.default_rng([self.recipe.seed, 1, step, row])
+        frames = self.clips[rng.integers(len(self.clips))].frames
+        columns, rows = (side // DOWNSCALE for side in self.recipe.size)
+        noise = rng.standard_normal((self.recipe.autoencoder.latent_channels, rows, columns), dtype=np.float32)
+        return frames[rng.integers(len(frames))], noise
+
+    def part(self, step: int, rows: range) -> Pictures:
+        made = [self.row(step, row) for row in rows]
+        return Pictures(to_tensor(np.stack([frame for frame, _ in made])), torch.from_numpy(np.stack([noise for _, noise in made])))
+
+    def between(self, start: int, stop: int, shares: Shares) -> Iterator[Pictures]:
+        return parts_between(self.part, shares, self.recipe.batch, start, stop)
 
 
 def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: bool, report: Report) -> Progress:
@@ -61,7 +93,6 @@ def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: 
     clips, held_out = load_clips(data, "train", recipe.size), load_clips(data, "val", recipe.size)
     torch.manual_seed(recipe.seed)
     model = Autoencoder(recipe.autoencoder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ema = deepcopy(model).requires_grad_(False)
     test = np.stack(
         [
             held_out[i % len(held_out)].frames[(i // len(held_out) * 5) % held_out[0].clip.frames]
@@ -69,15 +100,11 @@ def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: 
         ]
     )
 
-    def batch(step: int) -> Tensor:
-        rng = np.random.default_rng([recipe.seed, step])
-        chosen = rng.integers(0, len(clips), recipe.batch)
-        return to_tensor(np.stack([clips[i].frames[rng.integers(0, len(clips[i].frames))] for i in chosen]))
-
     def validate(average: nn.Module, step: int) -> dict[str, float]:
         assert isinstance(average, Autoencoder)
         with torch.inference_mode():
-            out = to_frames(torch.cat([average.decode(average.encode(to_tensor(x))) for x in np.array_split(test, 6)]))
+            parts = [to_tensor(x).to(device_of(average)) for x in np.array_split(test, 6)]
+            out = to_frames(torch.cat([average.decode(average.encode(x)).cpu() for x in parts]))
         save_sheet(run / "sheets" / f"{step:06d}.png", contact_sheet([test[:12], out[:12]]))
         return {"psnr": float(np.mean([psnr(Compared(a, b)) for a, b in zip(out, test, strict=True)]))}
 
@@ -87,9 +114,7 @@ def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: 
         measure_latents(finished, clips)
         return finished.state_dict()
 
-    def batches(start: int, stop: int) -> Iterator[Any]:
-        return prefetched(batch, start, stop)
-
     facts = {"kind": "autoencoder", "name": recipe.name, "recipe": asdict(recipe), "data": data_fingerprint(clips)}
-    stage = Stage(model, ema, AutoencoderLoss(model, recipe), batches, validate, weights, facts)
+    batches, rows = PictureBatches(recipe, clips).between, recipe.batch
+    stage = Stage(model, AutoencoderLoss(model, recipe), batches, rows, rows, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

@@ -1,4 +1,4 @@
-"""The batches of SCD stages: references, targets, drawn poses, noise and timesteps, each step's from (seed, step) alone."""
+"""The batches of SCD stages: references, targets, drawn poses, noise and timesteps, each row from (seed, step, row) alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.model.autoencoder import Autoencoder
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_tensor
-from engines.train.frames import TrainingClip, prefetched
-from engines.train.order import chosen
+from engines.train.buckets import BucketOrder
+from engines.train.distributed import device_of
+from engines.train.frames import TrainingClip
+from engines.train.objective import channel_offset
+from engines.train.order import Shares, chosen, parts_between
 from engines.train.recipe import Batching, PoseStyle, ScdRecipe
+from engines.train.start import AnyAutoencoder
 from engines.train.variation import draw_variation, vary_clip
 
 
@@ -32,20 +35,30 @@ class Batch:
     timesteps: Tensor
     own_steps: int
 
+    def to(self, device: torch.device) -> "Batch":
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Batch(**moved, own_steps=self.own_steps)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One reference and its T targets before encoding: latents (1 + T, C, h, w), the reference first, which are still to be made where
+    `pictures`, uint8 (1 + T, H, W, 3), are given; `null`: the reference becomes the null reference. Poses are uint8 (H, W, 3)."""
+
+    latents: NDArray[np.float32]
+    pictures: NDArray[np.uint8] | None
+    null: bool
+    ref_pose: NDArray[np.uint8]
+    poses: list[NDArray[np.uint8]]
+    timesteps: NDArray[np.int64]
+    noise: NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class Draft:
-    """A batch before encoding: latents (R, 1 + T, C, h, w), the reference first; rows `fresh` are still to be filled from
-    `pictures`, uint8 (1 + T, H, W, 3) each; references where `null` (R,) become the null reference."""
+    """Rows of a step's batch before encoding."""
 
-    latents: NDArray[np.float32]
-    fresh: list[int]
-    pictures: list[NDArray[np.uint8]]
-    null: NDArray[np.bool_]
-    poses: list[NDArray[np.uint8]]
-    ref_poses: list[NDArray[np.uint8]]
-    timesteps: NDArray[np.int64]
-    noise: NDArray[np.float32]
+    rows: list[Row]
     own_steps: int
 
 
@@ -88,14 +101,22 @@ def shifted_timesteps(rng: np.random.Generator, count: int, shift: float, total:
 
 
 class Batches:
-    """Makes the batch of a step from (seed, step) alone; each pass over the clips, which have `needed_frames`, is a fresh permutation."""
+    """Makes rows of a step's batch, each from (seed, step, row) alone; each pass over the clips, which have `needed_frames`, is a fresh
+    permutation. The tensors lie where the autoencoder does."""
 
-    def __init__(self, recipe: ScdRecipe, clips: list[TrainingClip], latents: list[NDArray[np.float16]], autoencoder: Autoencoder) -> None:
+    def __init__(
+        self, recipe: ScdRecipe, clips: list[TrainingClip], latents: list[NDArray[np.float16]], autoencoder: AnyAutoencoder
+    ) -> None:
         self.recipe, self.clips, self.latents, self.autoencoder = recipe, clips, latents, autoencoder
+        buckets = recipe.batching.buckets
+        self.order = BucketOrder(recipe.seed, recipe.batching.references, [clip.size for clip in clips]) if buckets else None
 
-    def chosen_clips(self, step: int) -> list[int]:
-        """Clip numbers of a step."""
-        return chosen(self.recipe.seed, step, self.recipe.batching.references, len(self.clips))
+    def numbers(self, step: int, rows: range) -> list[int]:
+        """Clip numbers of these rows of a step."""
+        if self.order is None:
+            return chosen(self.recipe.seed, step, rows, self.recipe.batching.references, len(self.clips))
+        whole = self.order.of(step)
+        return [whole[row] for row in rows]
 
     def view(self, rng: np.random.Generator, clip: TrainingClip, frames: list[int]) -> View:
         augmentation = self.recipe.augmentation
@@ -104,60 +125,75 @@ class Batches:
         pictures, points = vary_clip(clip, frames, draw_variation(rng, augmentation))
         return View(pictures, points, (pictures.shape[2], pictures.shape[1]))
 
-    def draft(self, step: int) -> Draft:
-        """Everything of a step's batch but the passes of the encoder; numpy alone, so that it can be made beside the training."""
+    def row(self, step: int, row: int, number: int) -> Row:
+        """A row of a step, of the clip of this number."""
         recipe, batching = self.recipe, self.recipe.batching
-        rng = np.random.default_rng([recipe.seed, 1, step])
-        rows, fresh, pictures, null, poses, ref_poses, times = [], [], [], [], [], [], []
-        for row, number in enumerate(self.chosen_clips(step)):
-            clip = self.clips[number]
-            reference, targets = choose_frames(rng, clip.clip.frames, batching)
-            frames = [reference, *targets.tolist()]
-            style, view = random_style(rng, recipe.pose_style), self.view(rng, clip, frames)
-            no_reference, no_pose = rng.random() < batching.drop_reference, rng.random() < batching.drop_ref_pose
-            drawn = [draw_pose(points, view.size, recipe.model.size, style) for points in view.points]
-            rows.append(np.asarray(self.latents[number][frames], np.float32))
-            if view.pictures is not None:
-                fresh.append(row)
-                pictures.append(view.pictures)
-            null.append(no_reference)
-            ref_poses.append(np.zeros_like(drawn[0]) if no_reference or no_pose else drawn[0])
-            poses += drawn[1:]
-            times.append(self.clip_timesteps(rng))
-        noise = self.noise(rng, rows[0].shape[1:])
-        own_steps = int(rng.integers(1, batching.own_steps + 1)) if batching.own_steps else 0
-        return Draft(np.stack(rows), fresh, pictures, np.array(null), poses, ref_poses, np.concatenate(times), noise, own_steps)
-
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """(R*T, C, h, w). The targets of a reference have a share of their noise in common, drawn from the recipe's range for each."""
-        batching = self.recipe.batching
-        common = rng.uniform(*batching.shared_noise, (batching.references, 1, 1, 1, 1)).astype(np.float32)
-        own = rng.standard_normal((batching.references, batching.targets, *shape), dtype=np.float32)
-        one = rng.standard_normal((batching.references, 1, *shape), dtype=np.float32)
-        return (np.sqrt(common) * one + np.sqrt(1 - common) * own).reshape(-1, *shape).astype(np.float32)
-
-    def finish(self, draft: Draft) -> Batch:
-        latents = torch.from_numpy(draft.latents)
-        if draft.fresh:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                encoded = self.autoencoder.encode(to_tensor(np.concatenate(draft.pictures))).float()
-            latents[draft.fresh] = encoded.unflatten(0, (len(draft.fresh), -1))
-        references = latents[:, 0] * torch.from_numpy(~draft.null).float()[:, None, None, None]
-        return Batch(
-            references, pose_tensor(draft.ref_poses), latents[:, 1:].flatten(0, 1), pose_tensor(draft.poses),
-            torch.from_numpy(draft.noise), torch.from_numpy(draft.timesteps), draft.own_steps,
+        rng = np.random.default_rng([recipe.seed, 1, step, row])
+        clip = self.clips[number]
+        reference, targets = choose_frames(rng, clip.clip.frames, batching)
+        frames = [reference, *targets.tolist()]
+        style, view = random_style(rng, recipe.pose_style), self.view(rng, clip, frames)
+        null, no_ref_pose, no_pose = (
+            bool(rng.random() < share) for share in (batching.drop_reference, batching.drop_ref_pose, batching.drop_pose)
+        )
+        drawn = [draw_pose(points, view.size, clip.size, style) for points in view.points]
+        latents = np.asarray(self.latents[number][frames], np.float32)
+        return Row(
+            latents, view.pictures, null, np.zeros_like(drawn[0]) if null or no_ref_pose else drawn[0],
+            [np.zeros_like(pose) if no_pose else pose for pose in drawn[1:]],
+            self.timesteps(rng), self.noise(rng, latents.shape[1:]),
         )  # fmt: skip
 
-    def make(self, step: int) -> Batch:
-        return self.finish(self.draft(step))
+    def draft(self, step: int, rows: range) -> Draft:
+        """Everything of these rows but the passes of the encoder; numpy alone, so that it can be made beside the training."""
+        recipe, batching = self.recipe, self.recipe.batching
+        numbers = self.numbers(step, rows)
+        own_steps = 0
+        if batching.own_steps:
+            own_steps = int(np.random.default_rng([recipe.seed, 2, step]).integers(1, batching.own_steps + 1))
+        return Draft([self.row(step, row, number) for row, number in zip(rows, numbers, strict=True)], own_steps)
 
-    def clip_timesteps(self, rng: np.random.Generator) -> NDArray[np.int64]:
+    def timesteps(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """One timestep a target; the frames of a video share theirs."""
         batching, total = self.recipe.batching, self.recipe.schedule.train_timesteps
         if batching.consecutive:
             return np.repeat(shifted_timesteps(rng, 1, batching.timestep_shift, total), batching.targets)
         return shifted_timesteps(rng, batching.targets, batching.timestep_shift, total)
 
-    def between(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of these steps; the next draft is made in a thread."""
-        return map(self.finish, prefetched(self.draft, start, stop))
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """(T, C, h, w). The targets have a share of their noise in common, drawn from the recipe's range; a video's frames their offset."""
+        batching = self.recipe.batching
+        common = np.float32(rng.uniform(*batching.shared_noise))
+        own = rng.standard_normal((batching.targets, *shape), dtype=np.float32)
+        one = rng.standard_normal((1, *shape), dtype=np.float32)
+        offset = channel_offset(rng, 1 if batching.consecutive else batching.targets, shape, self.recipe.loss.noise_offset)
+        return (np.sqrt(common) * one + np.sqrt(1 - common) * own + offset).astype(np.float32)
+
+    def encoded(self, rows: list[Row]) -> Tensor:
+        """Latents (R, 1 + T, C, h, w): the cached ones, and those of rows that are seen anew."""
+        device = device_of(self.autoencoder)
+        latents = torch.from_numpy(np.stack([row.latents for row in rows])).to(device)
+        fresh = {number: row.pictures for number, row in enumerate(rows) if row.pictures is not None}
+        if fresh:
+            pictures = to_tensor(np.concatenate(list(fresh.values()))).to(device)
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+                made = self.autoencoder.encode(pictures).float()
+            latents[list(fresh)] = made.unflatten(0, (len(fresh), -1))
+        return latents
+
+    def finish(self, draft: Draft) -> Batch:
+        rows, latents = draft.rows, self.encoded(draft.rows)
+        read = torch.tensor([not row.null for row in rows]).float()[:, None, None, None]
+        return Batch(
+            latents[:, 0] * read.to(latents.device), pose_tensor([row.ref_pose for row in rows]), latents[:, 1:].flatten(0, 1),
+            pose_tensor([pose for row in rows for pose in row.poses]), torch.from_numpy(np.concatenate([row.noise for row in rows])),
+            torch.from_numpy(np.concatenate([row.timesteps for row in rows])), draft.own_steps,
+        ).to(latents.device)  # fmt: skip
+
+    def make(self, step: int) -> Batch:
+        """The whole batch of a step."""
+        return self.finish(self.draft(step, range(self.recipe.batching.references)))
+
+    def between(self, start: int, stop: int, shares: Shares) -> Iterator[Batch]:
+        """The parts of these steps that fall to a process; the next draft is made in a thread."""
+        return map(self.finish, parts_between(self.draft, shares, self.recipe.batching.references, start, stop))

@@ -24,7 +24,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.T if tall else matrix
     wide = wide / wide.norm().clamp(min=SMALLEST)
-    gram, product = wide @ wide.T, torch.eye(len(wide))
+    gram, product = wide @ wide.T, torch.eye(len(wide), device=wide.device)
     for _ in range(STEPS):
         factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal().add_(a)

@@ -1,9 +1,60 @@
-"""Which samples a step learns from: a function of seed and step alone, whatever number of processes and threads does the work."""
+"""Which samples a step learns from, and who computes them: a function of seed, step and row alone, whatever number of processes and
+threads does the work."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+from engines.core.errors import ScdError
+from engines.train.frames import prefetched
+
+T = TypeVar("T")
 
 
-def chosen(seed: int, step: int, count: int, total: int) -> list[int]:
-    """The `count` sample numbers, 0 .. total - 1, of a step: step after step walks through a fresh permutation for each pass."""
-    places = range(step * count, (step + 1) * count)
-    return [int(np.random.default_rng([seed, 7, place // total]).permutation(total)[place % total]) for place in places]
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How the rows of a step's batch are shared: each of `processes` computes its rows in `parts` parts, one after the other. All slices
+    are equal, so the mean of their means is the mean of the batch."""
+
+    process: int
+    processes: int
+    parts: int
+
+    def check(self, rows: int) -> None:
+        """ScdError where so many rows cannot be shared evenly."""
+        if rows % (self.processes * self.parts):
+            what = f"{self.processes} processes with optim.accumulate = {self.parts}"
+            raise ScdError(
+                f"a batch of {rows} rows cannot be shared evenly among {what}", "change the batch or optim.accumulate with --set"
+            )
+
+    def rows(self, total: int, part: int) -> range:
+        """The rows, of 0 .. total - 1, of a part 0 .. parts - 1."""
+        size = total // (self.processes * self.parts)
+        first = (self.process * self.parts + part) * size
+        return range(first, first + size)
+
+
+ALONE = Shares(0, 1, 1)
+
+
+def parts_between(make: Callable[[int, range], T], shares: Shares, total: int, start: int, stop: int) -> Iterator[T]:
+    """make(step, rows) of every part of the steps start .. stop - 1, `total` rows each; the next one is made in a thread."""
+    return prefetched(lambda n: make(n // shares.parts, shares.rows(total, n % shares.parts)), start * shares.parts, stop * shares.parts)
+
+
+@lru_cache(maxsize=2)  # a step touches two passes at most, but where the data is smaller than a batch
+def permutation(seed: int, turn: int, total: int) -> NDArray[np.int64]:
+    """The order of the samples in a pass over them."""
+    return np.random.default_rng([seed, 7, turn]).permutation(total)
+
+
+def chosen(seed: int, step: int, rows: range, count: int, total: int) -> list[int]:
+    """The sample numbers, 0 .. total - 1, of these rows of a step of `count`: step after step walks through a fresh permutation for each
+    pass."""
+    places = [step * count + row for row in rows]
+    return [int(permutation(seed, place // total, total)[place % total]) for place in places]

@@ -26,8 +26,9 @@ from engines.pose.files import load_track
 from engines.pose.garment import boxed, grown
 from engines.train.autoencoder import to_tensor
 from engines.train.batches import pose_tensor, random_style, shifted_timesteps
-from engines.train.frames import prefetched
-from engines.train.order import chosen
+from engines.train.distributed import device_of
+from engines.train.objective import channel_offset
+from engines.train.order import Shares, chosen, parts_between
 from engines.train.recipe import Masks, TryonRecipe
 from engines.train.variation import Variation, draw_variation, recoloured, vary_points
 
@@ -60,14 +61,17 @@ class TryonBatch:
     noise: Tensor
     timesteps: Tensor
 
+    def to(self, device: torch.device) -> "TryonBatch":
+        return TryonBatch(**{name: value.to(device) for name, value in vars(self).items()})
+
 
 @dataclass(frozen=True)
-class TryonDraft:
-    """A batch before encoding; `null` (R,) says which garments become the null reference."""
+class TryonRow:
+    """A pair before encoding; `null`: its garment becomes the null reference."""
 
-    fittings: list[Fitting]
-    poses: list[Picture]
-    null: NDArray[np.bool_]
+    fitting: Fitting
+    pose: Picture
+    null: bool
     noise: NDArray[np.float32]
     timesteps: NDArray[np.int64]
 
@@ -140,14 +144,15 @@ def drawn_pose(fitting: Fitting, size: tuple[int, int], style: DrawStyle) -> Pic
 
 
 class Encoder:
-    """Pictures through a frozen autoencoder, without gradients; `half` in bfloat16."""
+    """Pictures through a frozen autoencoder, without gradients; `half` in bfloat16. The latents lie where the autoencoder does."""
 
     def __init__(self, autoencoder: Autoencoder | StableVae, half: bool) -> None:
         self.autoencoder, self.half = autoencoder, half
 
     def __call__(self, pictures: Sequence[Picture]) -> Tensor:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-            return self.autoencoder.encode(to_tensor(np.stack(pictures))).float()
+        device = device_of(self.autoencoder)
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            return self.autoencoder.encode(to_tensor(np.stack(pictures)).to(device)).float()
 
 
 def hidden(fitting: Fitting) -> Picture:
@@ -156,13 +161,10 @@ def hidden(fitting: Fitting) -> Picture:
 
 
 class TryonBatches:
-    """Makes the batch of a step from (seed, step) alone; each pass over the pairs is a fresh permutation."""
+    """Makes rows of a step's batch, each from (seed, step, row) alone; each pass over the pairs is a fresh permutation."""
 
     def __init__(self, recipe: TryonRecipe, pairs: list[Pair], encoder: Encoder) -> None:
         self.recipe, self.pairs, self.encoder = recipe, pairs, encoder
-
-    def chosen(self, step: int) -> list[Pair]:
-        return [self.pairs[number] for number in chosen(self.recipe.seed, step, self.recipe.batching.pairs, len(self.pairs))]
 
     def fitting(self, rng: np.random.Generator, pair: Pair) -> Fitting:
         """One pair as this step sees it."""
@@ -178,35 +180,39 @@ class TryonBatches:
             return fitting
         return mirrored(fitting, replace(draw_variation(rng, recipe.augmentation), zoom=1.0))
 
-    def draft(self, step: int) -> TryonDraft:
-        """Everything of a step's batch but the passes of the encoder."""
+    def row(self, step: int, row: int, pair: Pair) -> TryonRow:
+        """A row of a step, of this pair."""
         recipe, batching = self.recipe, self.recipe.batching
-        rng = np.random.default_rng([recipe.seed, 1, step])
-        fittings, poses, null = [], [], []
-        for pair in self.chosen(step):
-            fitting, style = self.fitting(rng, pair), random_style(rng, recipe.pose_style)
-            null.append(rng.random() < batching.drop_reference)
-            known_pose = fitting if rng.random() >= batching.drop_pose else fitting._replace(points=None)
-            fittings.append(fitting)
-            poses.append(drawn_pose(known_pose, recipe.model.size, style))
+        rng = np.random.default_rng([recipe.seed, 1, step, row])
+        fitting, style = self.fitting(rng, pair), random_style(rng, recipe.pose_style)
+        null = bool(rng.random() < batching.drop_reference)
+        known_pose = fitting if rng.random() >= batching.drop_pose else fitting._replace(points=None)
         columns, rows = recipe.model.latent_size
-        noise = rng.standard_normal((len(fittings), recipe.model.unet.latent_channels, rows, columns), dtype=np.float32)
-        times = shifted_timesteps(rng, len(fittings), batching.timestep_shift, recipe.schedule.train_timesteps)
-        return TryonDraft(fittings, poses, np.array(null), noise, times)
+        noise = rng.standard_normal((1, recipe.model.unet.latent_channels, rows, columns), dtype=np.float32)
+        noise += channel_offset(rng, 1, noise.shape[1:], recipe.loss.noise_offset)
+        times = shifted_timesteps(rng, 1, batching.timestep_shift, recipe.schedule.train_timesteps)
+        return TryonRow(fitting, drawn_pose(known_pose, recipe.model.size, style), null, noise, times)
 
-    def finish(self, draft: TryonDraft) -> TryonBatch:
-        fittings = draft.fittings
+    def draft(self, step: int, rows: range) -> list[TryonRow]:
+        """Everything of these rows but the passes of the encoder."""
+        numbers = chosen(self.recipe.seed, step, rows, self.recipe.batching.pairs, len(self.pairs))
+        return [self.row(step, row, self.pairs[number]) for row, number in zip(rows, numbers, strict=True)]
+
+    def finish(self, draft: list[TryonRow]) -> TryonBatch:
+        fittings = [row.fitting for row in draft]
         encoded = self.encoder([*(f.garment for f in fittings), *(f.person for f in fittings), *(hidden(f) for f in fittings)])
         garments, people, known = encoded.chunk(3)
         mask = np.stack([latent_mask(f.mask, self.recipe.model.downscale) for f in fittings])
+        read = torch.tensor([not row.null for row in draft]).float()[:, None, None, None]
         return TryonBatch(
-            garments * torch.from_numpy(~draft.null).float()[:, None, None, None], people, known, torch.from_numpy(mask)[:, None],
-            pose_tensor(draft.poses), torch.from_numpy(draft.noise), torch.from_numpy(draft.timesteps),
-        )  # fmt: skip
+            garments * read.to(encoded.device), people, known, torch.from_numpy(mask)[:, None], pose_tensor([row.pose for row in draft]),
+            torch.from_numpy(np.concatenate([row.noise for row in draft])), torch.from_numpy(np.concatenate([r.timesteps for r in draft])),
+        ).to(encoded.device)  # fmt: skip
 
     def make(self, step: int) -> TryonBatch:
-        return self.finish(self.draft(step))
+        """The whole batch of a step."""
+        return self.finish(self.draft(step, range(self.recipe.batching.pairs)))
 
-    def between(self, start: int, stop: int) -> Iterator[TryonBatch]:
-        """The batches of these steps; the next draft is made in a thread."""
-        return map(self.finish, prefetched(self.draft, start, stop))
+    def between(self, start: int, stop: int, shares: Shares) -> Iterator[TryonBatch]:
+        """The parts of these steps that fall to a process; the next draft is made in a thread."""
+        return map(self.finish, parts_between(self.draft, shares, self.recipe.batching.pairs, start, stop))

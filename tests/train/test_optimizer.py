@@ -39,15 +39,16 @@ def stepped(method: str) -> tuple[Net, Optimizer, dict[str, torch.Tensor]]:
     optimizer = Optimizer(settings(method), dict(net.named_parameters()))
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     net(torch.randn(4, 3, 6, 6)).backward()
-    optimizer.step(1.0)
+    optimizer.step()
     return net, optimizer, {name: p.detach() - before[name] for name, p in net.named_parameters()}
 
 
 @pytest.mark.parametrize("method", ["adamw", "muon"])
 def test_every_weight_moves_and_no_gradient_is_left(method: str) -> None:
-    net, _, moved = stepped(method)
+    net, optimizer, moved = stepped(method)
     assert all(step.abs().max() > 1e-4 for step in moved.values())
-    assert all(p.grad is None for p in net.parameters())
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in [*net.parameters(), *optimizer.seen.values()])
 
 
 def test_muons_update_of_an_inner_matrix_has_nearly_equal_singular_values() -> None:
@@ -68,11 +69,12 @@ def test_restored_state_goes_on_alike(method: str) -> None:
     twin = Net().to(memory_format=torch.channels_last)
     twin.load_state_dict(net.state_dict())
     other = Optimizer(settings(method), dict(twin.named_parameters()))
-    other.restore({name: value.clone() for name, value in optimizer.state().items()})
+    other.restore({name: value.clone() for name, value in optimizer.state_tensors().items()})
     x = torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(5))
     for model, its in ((net, optimizer), (twin, other)):
+        its.zero_grad()
         model(x).backward()
-        its.step(1.0)
+        its.step()
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), twin.state_dict().values(), strict=True))
 
 

@@ -17,10 +17,11 @@ from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.model.checkpoint import under  # noqa: E402
 from engines.train.frames import load_clips  # noqa: E402
 from engines.train.latents import channel_weights  # noqa: E402
-from engines.train.loop import Log, rate_scale  # noqa: E402
+from engines.train.loop import rate_scale  # noqa: E402
 from engines.train.recipe import AutoencoderRecipe, Optim, ScdRecipe, TryonRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.scd import fresh_model  # noqa: E402
+from engines.train.tracking import Log  # noqa: E402
 from engines.train.validation import Validation  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
 from tests.train.tiny_data import write_data  # noqa: E402
