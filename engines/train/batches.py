@@ -115,6 +115,7 @@ class Batches:
             frames = [reference, *targets.tolist()]
             style, view = random_style(rng, recipe.pose_style), self.view(rng, clip, frames)
             no_reference, no_pose = rng.random() < batching.drop_reference, rng.random() < batching.drop_ref_pose
+            blind = batching.drop_pose > 0 and rng.random() < batching.drop_pose
             drawn = [draw_pose(points, view.size, recipe.model.size, style) for points in view.points]
             rows.append(np.asarray(self.latents[number][frames], np.float32))
             if view.pictures is not None:
@@ -122,7 +123,7 @@ class Batches:
                 pictures.append(view.pictures)
             null.append(no_reference)
             ref_poses.append(np.zeros_like(drawn[0]) if no_reference or no_pose else drawn[0])
-            poses += drawn[1:]
+            poses += [np.zeros_like(one) for one in drawn[1:]] if blind else drawn[1:]
             times.append(self.clip_timesteps(rng))
         noise = self.noise(rng, rows[0].shape[1:])
         own_steps = int(rng.integers(1, batching.own_steps + 1)) if batching.own_steps else 0

@@ -10,6 +10,8 @@ from torch import Tensor
 from engines.core.sampler import ddim_sample, frame_noise
 from engines.evaluate.pixel import Compared, psnr
 from engines.model.autoencoder import Autoencoder
+from engines.model.baselines import read_reference
+from engines.model.layers import KeyValue
 from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_frames, to_tensor
@@ -43,14 +45,21 @@ class Validation:
             return list(range(clip.clip.frames - self.recipe.batching.targets, clip.clip.frames))
         return [clip.clip.frames - 1]
 
+    def pairs(self, model: SCD, ref_pose: Tensor, times: int) -> list[KeyValue] | None:
+        """What the targets see of their references, each for its `times` targets; None for a model that learns without."""
+        if self.recipe.batching.drop_reference == 1:
+            return None
+        latents = self.autoencoder.encode(to_tensor(self.references))
+        return repeat_kv(read_reference(model, latents, model.pose_encoder(ref_pose), self.autoencoder.decode), times)
+
     @torch.inference_mode()
     def sample(self, model: SCD) -> Frames:
         recipe, times = self.recipe, len(self.truth) // len(self.references)
-        pose = torch.from_numpy(self.poses).permute(0, 3, 1, 2).float() / 255
+        shown = np.zeros_like(self.poses) if recipe.batching.drop_pose == 1 else self.poses  # what the model has learnt on
+        pose = torch.from_numpy(shown).permute(0, 3, 1, 2).float() / 255
         ref_pose = torch.from_numpy(self.ref_poses).permute(0, 3, 1, 2).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
-            kv = model.reference(self.autoencoder.encode(to_tensor(self.references)), model.pose_encoder(ref_pose))
-            kv, features = repeat_kv(kv, times), model.pose_encoder(pose)
+            kv, features = self.pairs(model, ref_pose, times), model.pose_encoder(pose)
         clips = len(self.references) if recipe.model.motion else 0
 
         def predict(latents: NDArray[np.float32], timestep: int) -> NDArray[np.float32]:

@@ -21,11 +21,12 @@ from torch import Tensor  # noqa: E402
 
 from engines.core.errors import ScdError  # noqa: E402
 from engines.core.specs import ModelSpec, MotionSpec, PictureSpec, PoseEncoderSpec, ReferenceNetSpec, TextSpec, UNetSpec  # noqa: E402
+from engines.model.baselines import build_model  # noqa: E402
 from engines.model.loading import SavedModel  # noqa: E402
 from engines.model.moore import Parts, is_moore, is_motion, load_moore, motion_name  # noqa: E402
 from engines.model.moore_specs import POSITIONS  # noqa: E402
 from engines.model.pretrained import add_motion  # noqa: E402
-from engines.model.reference_net import ReferenceNet, build_model  # noqa: E402
+from engines.model.reference_net import ReferenceNet  # noqa: E402
 from engines.model.scd import repeat_kv  # noqa: E402
 from tests.model.moore_files import FRAMES, GROUPS, HEADS, SMALL, TOKEN, WHOLE, clip, motion_of, unet_of, write_moore  # noqa: E402
 
