@@ -138,6 +138,8 @@ def from_base(model: SCD, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """All weights for `model` from those of a base model, which knows no reference: what the base has, and of what it has not the model's
     own fresh ones (a Reference-Net's copy of the UNet where its spec says so). Weights of the model's own kind are returned as they are."""
     own, out = model.state_dict(), dict(weights)
+    if not weights:
+        return out
     first = "unet.conv_in.weight"
     if isinstance(model, Channels) and 2 * out[first].shape[1] == own[first].shape[1]:
         out[first] = widened(out[first])

@@ -48,7 +48,7 @@ class SCD(nn.Module):
 
 
 def repeat_kv(reference: Sequence[KeyValue], times: int) -> list[KeyValue]:
-    """Pairs (n, ...) such as K/V (n, tokens, channels) -> (n x times, ...), each item repeated in place: one reference serves `times` frames."""
+    """Pairs (n, ...), as K/V (n, tokens, channels), -> (n x times, ...), each item repeated in place: a reference serves `times` frames."""
 
     def each(x: Tensor) -> Tensor:
         return x[:, None].expand(-1, times, *x.shape[1:]).flatten(0, 1)

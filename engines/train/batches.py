@@ -9,12 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.model.autoencoder import Autoencoder
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_tensor
+from engines.train.buckets import BucketOrder
 from engines.train.frames import TrainingClip, prefetched
+from engines.train.objective import channel_offset
 from engines.train.order import chosen
 from engines.train.recipe import Batching, PoseStyle, ScdRecipe
+from engines.train.start import AnyAutoencoder
 from engines.train.variation import draw_variation, vary_clip
 
 
@@ -90,11 +92,17 @@ def shifted_timesteps(rng: np.random.Generator, count: int, shift: float, total:
 class Batches:
     """Makes the batch of a step from (seed, step) alone; each pass over the clips, which have `needed_frames`, is a fresh permutation."""
 
-    def __init__(self, recipe: ScdRecipe, clips: list[TrainingClip], latents: list[NDArray[np.float16]], autoencoder: Autoencoder) -> None:
+    def __init__(
+        self, recipe: ScdRecipe, clips: list[TrainingClip], latents: list[NDArray[np.float16]], autoencoder: AnyAutoencoder
+    ) -> None:
         self.recipe, self.clips, self.latents, self.autoencoder = recipe, clips, latents, autoencoder
+        buckets = recipe.batching.buckets
+        self.order = BucketOrder(recipe.seed, recipe.batching.references, [clip.size for clip in clips]) if buckets else None
 
     def chosen_clips(self, step: int) -> list[int]:
         """Clip numbers of a step."""
+        if self.order is not None:
+            return self.order.of(step)
         return chosen(self.recipe.seed, step, self.recipe.batching.references, len(self.clips))
 
     def view(self, rng: np.random.Generator, clip: TrainingClip, frames: list[int]) -> View:
@@ -116,7 +124,7 @@ class Batches:
             style, view = random_style(rng, recipe.pose_style), self.view(rng, clip, frames)
             no_reference, no_pose = rng.random() < batching.drop_reference, rng.random() < batching.drop_ref_pose
             blind = batching.drop_pose > 0 and rng.random() < batching.drop_pose
-            drawn = [draw_pose(points, view.size, recipe.model.size, style) for points in view.points]
+            drawn = [draw_pose(points, view.size, clip.size, style) for points in view.points]
             rows.append(np.asarray(self.latents[number][frames], np.float32))
             if view.pictures is not None:
                 fresh.append(row)
@@ -135,7 +143,15 @@ class Batches:
         common = rng.uniform(*batching.shared_noise, (batching.references, 1, 1, 1, 1)).astype(np.float32)
         own = rng.standard_normal((batching.references, batching.targets, *shape), dtype=np.float32)
         one = rng.standard_normal((batching.references, 1, *shape), dtype=np.float32)
-        return (np.sqrt(common) * one + np.sqrt(1 - common) * own).reshape(-1, *shape).astype(np.float32)
+        out = (np.sqrt(common) * one + np.sqrt(1 - common) * own).reshape(-1, *shape).astype(np.float32)
+        return out + self.offset(rng, shape)
+
+    def offset(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """(R*T, C, 1, 1); the frames of a video share theirs."""
+        batching, deviation = self.recipe.batching, self.recipe.loss.noise_offset
+        if batching.consecutive:
+            return np.repeat(channel_offset(rng, batching.references, shape, deviation), batching.targets, axis=0)
+        return channel_offset(rng, batching.references * batching.targets, shape, deviation)
 
     def finish(self, draft: Draft) -> Batch:
         latents = torch.from_numpy(draft.latents)

@@ -20,6 +20,7 @@ from engines.core.manifest import Clip, read_manifest
 from engines.media.fit import fit_and_pad
 from engines.media.images import read_image
 from engines.pose.files import load_track
+from engines.train.buckets import nearest_size
 
 T = TypeVar("T")
 
@@ -33,6 +34,11 @@ class TrainingClip:
     labels: NDArray[np.uint8]
     points: NDArray[np.float32]
     points_size: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frames."""
+        return self.frames.shape[2], self.frames.shape[1]
 
 
 def cache_folder(data: Path, size: tuple[int, int]) -> Path:
@@ -76,9 +82,9 @@ def load_clip(data: Path, clip: Clip, size: tuple[int, int]) -> TrainingClip:
     return TrainingClip(clip, pixels[..., :3], pixels[..., 3], track.points, track.size)
 
 
-def load_clips(data: Path, split: str, size: tuple[int, int]) -> list[TrainingClip]:
-    """Every clip of a split. ScdError when there is none."""
-    clips = [load_clip(data, clip, size) for clip in read_manifest(data, split)]
+def load_clips(data: Path, split: str, *sizes: tuple[int, int]) -> list[TrainingClip]:
+    """Every clip of a split, at the size of those given whose shape is nearest to its own. ScdError when there is none."""
+    clips = [load_clip(data, clip, nearest_size(clip.size, sizes)) for clip in read_manifest(data, split)]
     if not clips:
         raise ScdError(f"{data} holds no clips of the split '{split}'", "make a larger data set with scd prepare-data")
     return clips

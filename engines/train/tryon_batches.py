@@ -27,6 +27,7 @@ from engines.pose.garment import boxed, grown
 from engines.train.autoencoder import to_tensor
 from engines.train.batches import pose_tensor, random_style, shifted_timesteps
 from engines.train.frames import prefetched
+from engines.train.objective import channel_offset
 from engines.train.order import chosen
 from engines.train.recipe import Masks, TryonRecipe
 from engines.train.variation import Variation, draw_variation, recoloured, vary_points
@@ -191,6 +192,7 @@ class TryonBatches:
             poses.append(drawn_pose(known_pose, recipe.model.size, style))
         columns, rows = recipe.model.latent_size
         noise = rng.standard_normal((len(fittings), recipe.model.unet.latent_channels, rows, columns), dtype=np.float32)
+        noise += channel_offset(rng, len(fittings), noise.shape[1:], recipe.loss.noise_offset)
         times = shifted_timesteps(rng, len(fittings), batching.timestep_shift, recipe.schedule.train_timesteps)
         return TryonDraft(fittings, poses, np.array(null), noise, times)
 

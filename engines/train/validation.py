@@ -9,7 +9,6 @@ from torch import Tensor
 
 from engines.core.sampler import ddim_sample, frame_noise
 from engines.evaluate.pixel import Compared, psnr
-from engines.model.autoencoder import Autoencoder
 from engines.model.baselines import read_reference
 from engines.model.layers import KeyValue
 from engines.model.scd import SCD, repeat_kv
@@ -18,6 +17,7 @@ from engines.train.autoencoder import to_frames, to_tensor
 from engines.train.frames import TrainingClip
 from engines.train.recipe import ScdRecipe
 from engines.train.sheets import contact_sheet, save_sheet
+from engines.train.start import AnyAutoencoder
 
 Frames = NDArray[np.uint8]
 
@@ -30,7 +30,7 @@ def drawn(clip: TrainingClip, frames: list[int], size: tuple[int, int]) -> Frame
 class Validation:
     """`validation_pairs` references, each with one target (SCD-I) or one window of targets (SCD-V)."""
 
-    def __init__(self, recipe: ScdRecipe, autoencoder: Autoencoder, clips: list[TrainingClip], sheets: Path) -> None:
+    def __init__(self, recipe: ScdRecipe, autoencoder: AnyAutoencoder, clips: list[TrainingClip], sheets: Path) -> None:
         self.recipe, self.autoencoder, self.sheets = recipe, autoencoder, sheets
         size = recipe.model.size
         self.clips = [clips[i % len(clips)] for i in range(recipe.logging.validation_pairs)]

@@ -22,8 +22,9 @@ from tests.model.tiny import tiny_autoencoder, tiny_spec  # noqa: E402
 
 PLAIN = tiny_spec(motion=False)
 PICTURE = PictureSpec(size=16, patch=8, width=16, layers=1, heads=2, inner=16, channels=12, activation="quick_gelu")
+TOKEN = TextSpec(tokens=1, channels=12)
 ROWS = {
-    "clip": replace(PLAIN, condition="picture", reference_pose=False, picture=PICTURE, unet=replace(PLAIN.unet, text=TextSpec(tokens=1, channels=12))),
+    "clip": replace(PLAIN, condition="picture", reference_pose=False, picture=PICTURE, unet=replace(PLAIN.unet, text=TOKEN)),
     "channels": replace(PLAIN, condition="channels", reference_pose=False),
     "reference-net-random": replace(PLAIN, reference_net=ReferenceNetSpec(pose=False, initial="random"), reference_pose=False),
     "reference-net": replace(PLAIN, reference_net=ReferenceNetSpec(pose=False, initial="copy"), reference_pose=False),
