@@ -44,9 +44,7 @@ class Channels(SCD):
         refuse_pose(spec)
         old = self.unet.conv_in
         self.unet.conv_in = nn.Conv2d(2 * old.in_channels, old.out_channels, 3, padding=1)
-        with torch.no_grad():
-            self.unet.conv_in.weight.copy_(widened(old.weight))
-            self.unet.conv_in.bias.copy_(old.bias)
+        self.unet.conv_in.weight, self.unet.conv_in.bias = nn.Parameter(widened(old.weight.detach())), old.bias
 
     def reference(self, ref_latents: Tensor, ref_pose_features: Tensor | None = None) -> list[KeyValue]:
         return [(ref_latents, ref_latents)]
@@ -117,9 +115,9 @@ def build_model(spec: ModelSpec) -> SCD:
 def read_reference(model: SCD, ref_latents: Tensor, ref_pose_features: Tensor, decode: Callable[[Tensor], Tensor]) -> list[KeyValue]:
     """`model.reference` with all that a model of its kind reads: latents (c, C, h, w), pose features (c, D, h, w), and, where it has an
     encoder for it, the picture that decode(latents) makes, (c, 3, H, W) in [-1, 1]."""
-    encoder = getattr(model, "picture_encoder", None)
-    if encoder is None:
+    if not isinstance(model, Pictured | ReferenceNet) or model.picture_encoder is None:
         return model.reference(ref_latents, ref_pose_features)
+    encoder = model.picture_encoder
     with torch.no_grad():
         shown = pictures_for(encoder, decode(ref_latents))
     with torch.set_grad_enabled(torch.is_grad_enabled() and not encoder.spec.weights):

@@ -12,7 +12,7 @@ from engines.core.specs import ModelSpec
 from engines.model.layers import Attention, KeyValue, Reference, SpatialTransformer, TransformerBlock
 from engines.model.picture_encoder import PictureEncoder
 from engines.model.scd import SCD
-from engines.model.unet import Feed, Level, MiddleBlock, UNet
+from engines.model.unet import Feed, Level, UNet
 
 
 class WritingAttention(Attention):
@@ -42,7 +42,7 @@ class ReferenceUNet(UNet):
         block = cast(TransformerBlock, transformer.transformer_blocks[0])
         last = [transformer.proj_out, *(child for name, child in block.named_children() if name != "norm1")]
         if place[0] == "mid":
-            return [*last, cast(MiddleBlock, self.mid_block).resnets[1], self.up_blocks]
+            return [*last, self.mid_block.resnets[1], self.up_blocks]
         level = int(place[1])
         return [*last, cast(Level, self.up_blocks[level]).samplers, self.up_blocks[level + 1 :]]
 

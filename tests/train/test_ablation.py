@@ -1,6 +1,8 @@
 """Every row of the paper's Table 2, trained from one base at tiny size with the shipped recipes of mini/ablation."""
 
+import importlib.util
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from engines.core.errors import ScdError  # noqa: E402
 from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
@@ -175,3 +178,89 @@ def test_poses_are_dropped_by_reference_at_their_share(data: Path, autoencoder: 
     black = torch.stack([~batches.make(step).pose.flatten(1).any(1) for step in range(40)]).unflatten(1, (3, 3))
     assert (black.all(2) == black.any(2)).all()
     assert 0.25 < black.float().mean() < 0.55
+
+
+def script(name: str) -> Any:
+    """A script of docs/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, RECIPES.parent / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_kept_base_is_small_and_what_rows_start_from(data: Path, autoencoder: Path, base: Path, tmp_path: Path) -> None:
+    kept = script("make_ablation").keep_base(base, tmp_path / "base")
+    exact, stored = (checkpoints.need(folder, "scd", "").weights() for folder in (base, kept))
+    assert stored.keys() == {name for name in exact if name.startswith("scd.")}
+    for name, tensor in stored.items():
+        step = exact[name].abs().flatten(1).amax(1).view(-1, *[1] * (tensor.dim() - 1)) / 127 if tensor.dim() > 1 else 2**-10
+        assert ((tensor - exact[name]).abs() <= 0.51 * step + 2**-11 * exact[name].abs()).all(), name
+    assert (kept / "model.safetensors").stat().st_size < 0.5 * sum(4 * t.numel() for t in stored.values())
+    model = fresh_model(recipe_of("reference-net", autoencoder, kept))
+    assert torch.equal(model.state_dict()["reference_unet.conv_in.weight"], stored["scd.unet.conv_in.weight"])
+
+
+def test_main_rows_come_first_and_get_the_further_seeds() -> None:
+    plan = script("make_ablation").plan
+    every = plan(["clip", "scd", "reference-net", "channels"], 2)
+    assert every == [("scd", 0), ("reference-net", 0), ("channels", 0), ("clip", 0), ("scd", 1), ("reference-net", 1)]
+
+
+def result(row: str, seed: int, psnr_of: list[float], **changes: Any) -> dict[str, Any]:
+    """What docs/make_ablation.py keeps of a run: `psnr_of` by clip, and other figures that follow from it."""
+    metrics = {"psnr": 1.0, "ssim_gray_uniform7": 0.01, "mae": -1.0, "ssim_masked": 0.01, "psnr_masked": 1.0}
+    per_video = {f"{i:06d}": {name: factor * value for name, factor in metrics.items()} for i, value in enumerate(psnr_of)}
+    values = {name: {"value": float(np.mean([v[name] for v in per_video.values()])), "ci": None} for name in metrics}
+    return {
+        "row": row, "seed": seed, "protocol": "native", "truth": "t", "base": "b", "steps": 5, "pictures": 80, "videos": len(psnr_of),
+        "frames": 8, "parameters": 10, "seconds_per_step": 1.0, "last_loss": 0.5, "metrics": values, "per_video": per_video, **changes,
+    }  # fmt: skip
+
+
+def write_results(folder: Path, results: list[dict[str, Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for one in results:
+        (folder / f"{one['row']}-{one['seed']}.json").write_text(json.dumps(one))
+    return folder
+
+
+def test_the_table_compares_clip_by_clip_over_the_seeds_that_both_have(tmp_path: Path) -> None:
+    made = script("make_ablation_table")
+    scd = [20.0, 22.0, 24.0, 26.0, 21.0, 23.0, 25.0]
+    folder = write_results(
+        tmp_path / "ablation",
+        [
+            result("scd", 0, scd), result("scd", 1, [x + 2 for x in scd]), result("reference-net", 0, [x - 1 for x in scd]),
+            result("reference-net", 1, [x + 1 for x in scd]), result("clip", 0, [x + 3 for x in scd]),
+        ],
+    )  # fmt: skip
+    found = made.summary(made.read_rows(folder))
+    assert found["rows"]["scd"]["metrics"]["psnr"]["value"] == pytest.approx(24.0)
+    assert found["rows"]["scd"]["metrics"]["psnr"]["of_seeds"] == [23.0, 25.0]
+    behind, ahead = (found["against_scd"]["psnr"][row] for row in ("reference-net", "clip"))
+    assert (behind["difference"], ahead["difference"]) == (pytest.approx(-1.0), pytest.approx(3.0))
+    assert (behind["seeds"], ahead["seeds"]) == ([0, 1], [0])
+    assert behind["p"] == 2 / 2**7  # all differences have one sign: only that pattern and its mirror reach it
+    assert behind["p_holm"] == 2 * behind["p"]
+    assert found["order"]["psnr"]["pairs"] == 3
+    assert found["order"]["psnr"]["agreed"] == 1  # of clip < reference-net < SCD only the last holds
+    page = made.replaced(f"before\n{made.BEGIN}\nold\n{made.END}\nafter\n", made.text(found))
+    assert page.startswith("before\n")
+    assert page.endswith("\nafter\n")
+    assert "old" not in page
+    assert "Not run yet: Channel concatenation" in page
+    assert "| Reference-Net | 0, 1 | -0.010" in page
+
+
+def test_results_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    made = script("make_ablation_table")
+    folder = write_results(tmp_path / "ablation", [result("scd", 0, [20.0, 21.0]), result("clip", 0, [20.0, 21.0], base="another")])
+    with pytest.raises(ScdError, match=r"(clip|scd)-0\.json has another base"):
+        made.read_rows(folder)
+    with pytest.raises(ScdError, match="holds no result"):
+        made.read_rows(tmp_path)
+    with pytest.raises(ScdError, match="put the two lines"):
+        made.replaced("a page without marks", "block")
