@@ -12,6 +12,7 @@ from torch import Tensor  # noqa: E402
 
 from engines.core.errors import ScdError  # noqa: E402
 from engines.core.specs import ModelSpec, PictureSpec, ReferenceNetSpec, TextSpec  # noqa: E402
+from engines.export.graphs import bundle_graphs  # noqa: E402
 from engines.export.torch_twin import saved_spec  # noqa: E402
 from engines.model.baselines import build_model, from_base, read_reference  # noqa: E402
 from engines.model.loading import SavedModel  # noqa: E402
@@ -208,6 +209,16 @@ def test_trained_image_encoders_are_read_and_stay(tmp_path: Path) -> None:
     other = fresh(replace(spec, picture=replace(spec.picture, width=32, weights=str(tmp_path / "clip"))))  # type: ignore[type-var]
     with pytest.raises(ScdError, match=r"class_embedding is \(16,\) not \(32,\)"):
         load_picture_encoder(other)
+
+
+def test_scd_without_reference_pose_has_a_reference_graph_without_it() -> None:
+    """Such a model, trained from nothing but the recipe, becomes a bundle like SCD."""
+    model, x = moving(ROWS["scd-no-pose"]), Inputs(PLAIN)
+    graph = next(graph for graph in bundle_graphs(model, tiny_autoencoder()) if graph.name == "reference")
+    assert list(graph.inputs) == ["ref_latents"]
+    with torch.no_grad():
+        made, expected = graph.module(x.ref), model.reference(x.ref)
+    assert all(torch.equal(a, b) for a, b in zip(made, (t for pair in expected for t in pair), strict=True))
 
 
 WRONG = {
