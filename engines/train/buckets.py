@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from engines.core.errors import ScdError
 from engines.core.specs import ModelSpec, self_attention_sites
-from engines.train.order import chosen
 
 Size = tuple[int, int]
 
@@ -32,10 +31,10 @@ def nearest_size(own: Size, sizes: Sequence[Size]) -> Size:
     return min(sizes, key=lambda size: abs(log(size[0] / size[1]) - log(own[0] / own[1])))
 
 
-@lru_cache(2)
-def shuffled(seed: int, cycle: int, total: int) -> NDArray[np.int64]:
-    """Which sample lends its bucket to each of the `total` steps of a cycle."""
-    return np.random.default_rng([seed, 8, cycle]).permutation(total)
+@lru_cache(8)
+def shuffled(seed: int, stream: int, turn: int, total: int) -> NDArray[np.int64]:
+    """0 .. total - 1 in the order of one pass."""
+    return np.random.default_rng([seed, stream, turn]).permutation(total)
 
 
 class BucketOrder:
@@ -56,7 +55,9 @@ class BucketOrder:
         """Sample numbers of a step."""
         total = len(self.bucket_of)
         cycle, place = divmod(step, total)
-        buckets = self.bucket_of[shuffled(self.seed, cycle, total)[: place + 1]]
+        buckets = self.bucket_of[shuffled(self.seed, 8, cycle, total)[: place + 1]]  # each step has the bucket of a sample
         members = self.members[buckets[-1]]
         turn = cycle * len(members) + int((buckets[:-1] == buckets[-1]).sum())
-        return [int(members[number]) for number in chosen(self.seed, turn, self.count, len(members))]
+        places = range(turn * self.count, (turn + 1) * self.count)
+        own = [shuffled(self.seed, 7, place // len(members), len(members))[place % len(members)] for place in places]
+        return [int(members[number]) for number in own]

@@ -29,11 +29,16 @@ TABLES = "pos_embed.pe"  # ending of the position tables of AnimateDiff's module
 MOTION = "motion_modules"  # part of the names of all that is in motion modules
 
 
-def folder_of(name: str, files: list[str] = pretrained.HUB_FILES) -> Path:
+def folder_of(recipe: AnyRecipe, name: str, files: list[str] = pretrained.HUB_FILES) -> Path:
     """A path, a shipped bundle by its name, or `files` of a hub id."""
     if name and (SHIPPED / name).is_dir():
         return SHIPPED / name
-    return pretrained.from_hub(name, files) if pretrained.is_hub_id(name) else Path(name)
+    return pretrained.from_hub(name, files) if names_hub(recipe, name) else Path(name)
+
+
+def names_hub(recipe: AnyRecipe, name: str) -> bool:
+    """Whether the name is a hub id. A folder that is not there looks like one: models of the hub's kind look at a text."""
+    return pretrained.is_hub_id(name) and recipe.model.unet.text is not None
 
 
 def starting_autoencoder(recipe: AnyRecipe) -> tuple[AnyAutoencoder, dict[str, Any]]:
@@ -45,7 +50,7 @@ def starting_autoencoder(recipe: AnyRecipe) -> tuple[AnyAutoencoder, dict[str, A
     name, channels = recipe.autoencoder or recipe.initial, recipe.model.unet.latent_channels
     if not name:
         raise ScdError(f"{recipe.name} names no autoencoder", "name a run of scd train with --set autoencoder=RUN")
-    folder = folder_of(name)
+    folder = folder_of(recipe, name)
     model = pretrained.stable_vae(folder) if pretrained.is_diffusers(folder) else load_autoencoder(folder)
     if isinstance(model, Autoencoder):
         model = strongest_channels(model, channels)
@@ -77,10 +82,10 @@ def plain(value: Any) -> str:
 def starting_weights(recipe: AnyRecipe) -> dict[str, Tensor]:
     """float32 weights of the model by name; what is not among them is fresh. {} where the recipe names none."""
     adapter = recipe.motion_adapter if isinstance(recipe, ScdRecipe) else ""
-    known = image_or_video(recipe, folder_of(recipe.initial)) if recipe.initial else {}
+    known = image_or_video(recipe, folder_of(recipe, recipe.initial)) if recipe.initial else {}
     if recipe.model.motion is None:  # the same network without its motion modules
         known = {name: tensor for name, tensor in known.items() if MOTION not in name}
-    if not adapter:
+    if not isinstance(recipe, ScdRecipe) or not adapter:
         return known
     if recipe.model.motion is None:
         raise ScdError(f"{recipe.name} has a motion_adapter, and its model no motion modules", "--set motion_adapter=")
@@ -88,7 +93,7 @@ def starting_weights(recipe: AnyRecipe) -> dict[str, Tensor]:
         raise ScdError(f"{recipe.name} has a motion_adapter and no weights that it belongs to", "name them with --set initial=NAME")
     if any(MOTION in name for name in known):
         raise ScdError(f"{recipe.initial} has motion modules already, and {adapter} would replace them", "--set motion_adapter=")
-    return known | adapter_weights(recipe.model, recipe.model.motion, adapter)
+    return known | adapter_weights(recipe, recipe.model.motion, adapter)
 
 
 def image_or_video(recipe: AnyRecipe, source: Path) -> dict[str, Tensor]:
@@ -107,13 +112,13 @@ def image_or_video(recipe: AnyRecipe, source: Path) -> dict[str, Tensor]:
     return under("scd", found.weights())
 
 
-def adapter_weights(spec: ModelSpec, motion: MotionSpec, name: str) -> dict[str, Tensor]:
+def adapter_weights(recipe: ScdRecipe, motion: MotionSpec, name: str) -> dict[str, Tensor]:
     """AnimateDiff's motion modules: a MotionAdapter folder, a .safetensors file or a hub id.
 
     `max_frames` is the recipe's own (the position tables are computed), and so are `heads` where no config.json lies beside the weights.
     """
-    path = folder_of(name, pretrained.ADAPTER_FILES)
-    found, weights = pretrained.read_adapter(path, spec.unet)
+    path = folder_of(recipe, name, pretrained.ADAPTER_FILES)
+    found, weights = pretrained.read_adapter(path, recipe.model.unet)
     told = (path / "config.json").is_file()
     for key in ("layout", "levels", "middle", *(["heads"] if told else [])):
         theirs, ours = getattr(found, key), getattr(motion, key)

@@ -182,20 +182,11 @@ def test_the_recipe_of_stable_diffusion_starts_from_its_folder_and_what_it_makes
     pytest.importorskip("diffusers")
     pytest.importorskip("transformers")
     from engines.model.loading import load_model
-    from tests.model.stable import CHANNELS, DIFFUSERS, HEADS, TEXT
-    from tests.model.test_pretrained import POSITIONS, write_stable_diffusion
+    from tests.model.hub import TINY_STABLE, write_stable_diffusion
 
-    folder = write_stable_diffusion(tmp_path / "stable-tiny")
-    attention = [str(kind == "CrossAttnDownBlock2D").lower() for kind in DIFFUSERS["down_block_types"]]
-    tiny = [
-        "model.size=[64,64]", f"model.unet.channels={list(CHANNELS)}", f"model.unet.attention=[{','.join(attention)}]",
-        f"model.unet.layers_per_block={DIFFUSERS['layers_per_block']}", f"model.unet.heads={HEADS}", "model.unet.groups=8",
-    ]  # fmt: skip
-    path = tmp_path / "recipe.toml"
-    text = RECIPE.with_name("sd15-vitonhd.toml").read_text().replace("tokens = 77", f"tokens = {POSITIONS}")
-    path.write_text(text.replace("channels = 768", f"channels = {TEXT}"))
+    folder, path = write_stable_diffusion(tmp_path / "stable-tiny"), RECIPE.with_name("sd15-vitonhd.toml")
     few = ["optim.steps=2", 'optim.precision="fp32"', "batching.pairs=2", "logging.validation_pairs=1", "sampling.steps=2"]
-    train(path, [*tiny, *few, f"initial={folder}", "logging.log_every=1"], tmp_path / "run", data, False, NullReport())
+    train(path, [*TINY_STABLE, *few, f"initial={folder}", "logging.log_every=1"], tmp_path / "run", data, False, NullReport())
     assert np.isfinite(losses(tmp_path / "run")).all()
     saved = load_model(tmp_path / "run")
     assert saved.facts["task"] == "tryon"
