@@ -12,7 +12,7 @@ TOWER = ("vision_model.", "visual_projection.")  # of a whole CLIP's tensors, th
 
 
 def load_picture_encoder(model: SCD) -> None:
-    """Into the model's image encoder, where it has one and its spec names weights, which then stay as they are.
+    """Into the model's image encoder, where it has one and its spec names weights.
 
     ScdError for what cannot be read, is no image encoder of CLIP's, or is of other sizes than the spec.
     """
@@ -23,4 +23,3 @@ def load_picture_encoder(model: SCD) -> None:
     folder = from_hub(name, [FILE]) if is_hub_id(name) else Path(name)
     found = {k: v for k, v in floats(read_weights(folder / FILE)).items() if k.startswith(TOWER) and not k.endswith(".position_ids")}
     load_strict(encoder.clip, found, folder, "name weights of CLIP's image encoder, of the sizes in [model.picture]")
-    encoder.requires_grad_(False)

@@ -19,6 +19,7 @@ from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.model.autoencoder import Autoencoder  # noqa: E402
 from engines.model.loading import load_autoencoder, load_model  # noqa: E402
 from engines.train.batches import Batch, Batches  # noqa: E402
+from engines.train.dry_run import outlook  # noqa: E402
 from engines.train.frames import load_clips  # noqa: E402
 from engines.train.latents import all_latents  # noqa: E402
 from engines.train.recipe import ScdRecipe  # noqa: E402
@@ -71,6 +72,21 @@ def test_rows_differ_in_what_defines_them_and_in_nothing_else(folder: Path, row:
     assert own["model.condition"] == condition.get(row, "attention")
     assert own["model.reference_pose"] == (row in ("scd", "scd-dagger"))
     assert own.get("model.reference_net.initial") == {"reference-net": "copy", "reference-net-random": "random"}.get(row)
+
+
+def test_full_size_rows_are_trained_as_the_paper_s_model_is() -> None:
+    paper, scd = (dict(flat(read_toml(path, []))) for path in (RECIPES / "paper" / "scd-i.toml", FULL / "scd.toml"))
+    assert scd == paper | {"name": "ablation-scd", "model.condition": "attention", "model.reference_pose": True}
+
+
+@pytest.mark.parametrize("row", ["clip", "reference-net", "scd-dagger"])
+def test_a_dry_run_counts_what_a_row_adds(row: str, data: Path, autoencoder: Path) -> None:
+    small = [*SIZES, *SHORT, f"autoencoder={autoencoder}", "optim.muon_learning_rate=0.0", *(TOKEN if row == "clip" else [])]
+    told = outlook(parse(ScdRecipe, read_toml(MINI / f"{row}.toml", small), row), data, 1, 1.0)
+    parts = {"clip": "picture_encoder", "reference-net": "reference_unet", "scd-dagger": "unet"}
+    assert told["parameters"]["parts"][parts[row]] > 0
+    assert (told["parameters"]["trained"] < told["parameters"]["all"]) == (row != "scd-dagger")
+    assert told["flop_per_step"]["network"] > 0
 
 
 def test_the_base_is_the_rows_network_without_reference_and_pose() -> None:
