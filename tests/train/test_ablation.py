@@ -79,6 +79,7 @@ def test_full_size_rows_are_trained_as_the_paper_s_model_is() -> None:
     assert scd == paper | {"name": "ablation-scd", "model.condition": "attention", "model.reference_pose": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ["clip", "reference-net", "scd-dagger"])
 def test_a_dry_run_counts_what_a_row_adds(row: str, data: Path, autoencoder: Path) -> None:
     small = [*SIZES, *SHORT, f"autoencoder={autoencoder}", "optim.muon_learning_rate=0.0", *(TOKEN if row == "clip" else [])]
