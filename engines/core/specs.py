@@ -88,10 +88,12 @@ class MotionSpec:
 class ReferenceNetSpec:
     """A second UNet of the same shape reads the reference, in the place of the denoising one (engines.model.reference_net).
 
-    `pose`: it is given the reference's pose. It is not in AnimateAnyone.
+    `pose`: it is given the reference's pose. It is not in AnimateAnyone. `initial`: training starts it as a copy of the denoising UNet, or
+    with random weights (METHOD, Table 2 has both); the default is for bundles of before, which do not know it.
     """
 
     pose: bool
+    initial: Literal["copy", "random"] = "copy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,8 @@ class PictureSpec:
     """CLIP's image encoder: a square picture of `size` pixels a side, in patches of `patch`, becomes one token of `channels` numbers.
 
     Cross-attention looks at that token, not at the empty prompt, and the null reference is none at all: its token is zero, and the
-    target's self-attention sees its own tokens alone. `width`, `inner`: of the transformer's tokens and feed-forward layers.
+    target's self-attention sees its own tokens alone. `width`, `inner`: of the transformer's tokens and feed-forward layers. `weights`: a
+    folder or hub id of trained ones, which stay as they are; "" has the encoder learn with the rest (and is what bundles of before mean).
     """
 
     size: int
@@ -110,6 +113,7 @@ class PictureSpec:
     inner: int
     channels: int
     activation: str
+    weights: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +140,11 @@ class ModelSpec:
     def latent_size(self) -> tuple[int, int]:
         """(columns, rows) of the latents."""
         return self.size[0] // self.downscale, self.size[1] // self.downscale
+
+    @property
+    def posed(self) -> bool:
+        """Whether the reference pass takes the reference's pose."""
+        return self.reference_pose if self.reference_net is None else self.reference_net.pose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,12 +67,13 @@ class Reference(nn.Module):
 class ReferenceUnposed(nn.Module):
     """Reference latents -> K and V of every site, where the reference's pose is not asked for; with a picture's token, one pair more."""
 
-    def __init__(self, model: ReferenceNet) -> None:
+    def __init__(self, model: SCD) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, ref_latents: Tensor, ref_token: Tensor | None = None) -> tuple[Tensor, ...]:
-        pairs = self.model.reference(ref_latents, ref_token=ref_token)
+        shown = () if ref_token is None else (None, ref_token)
+        pairs = self.model.reference(ref_latents, *shown)
         return tuple(tensor for pair in pairs for tensor in pair)
 
 
@@ -138,11 +139,11 @@ def target_graphs(model: SCD, example: dict[str, Tensor], deep: Tensor) -> list[
 
 def reference_graphs(model: SCD, latents: Tensor, features: Tensor, names: list[str]) -> list[Graph]:
     """What makes K/V of a reference: one graph, or before it the encoder of the picture's token. Names are the K/V's."""
-    if not isinstance(model, ReferenceNet) or model.posed:
+    if model.posed:
         inputs = {"ref_latents": latents, "ref_pose_features": features}
         return [Graph("reference", Reference(model), inputs, names, {k: {0: "conditions"} for k in inputs})]
     inputs, before = {"ref_latents": latents}, []
-    if model.picture_encoder is not None:
+    if isinstance(model, ReferenceNet) and model.picture_encoder is not None:
         picture, random = model.picture_encoder.spec, torch.Generator().manual_seed(1)
         shown = {"picture": torch.rand(2, 3, picture.size, picture.size, generator=random)}
         before = [Graph("picture", model.picture_encoder, shown, ["ref_token"], {"picture": {0: "n"}})]

@@ -19,8 +19,16 @@ def torch_sessions(graphs: Sequence[Graph]) -> dict[str, TorchSession]:
 
 
 def saved_spec(saved: SavedModel, frames: tuple[int, int, int] | None = None) -> PipelineSpec:
-    """What the pipeline must know of a checkpoint's model. `frames`: least, usual and most of a window, instead of the model's own."""
+    """What the pipeline must know of a checkpoint's model. `frames`: least, usual and most of a window, instead of the model's own.
+
+    ScdError for models that a bundle cannot hold.
+    """
     spec, sampling = saved.model.spec, saved.sampling
+    if spec.condition != "attention":
+        raise ScdError(
+            f"a model of the condition '{spec.condition}' is a baseline of the paper's Table 2 and becomes no bundle",
+            "export an SCD or a Reference-Net model; docs/make_ablation.py samples the baselines",
+        )
     longest = spec.motion.max_frames if spec.motion else sampling.window
     least, usual, most = frames or (1, sampling.window, longest)
     if spec.motion and most > longest:
@@ -30,8 +38,8 @@ def saved_spec(saved: SavedModel, frames: tuple[int, int, int] | None = None) ->
     window = WindowSpec(min=least, max=most, default=usual, overlap=min(sampling.overlap, usual // 4 if frames else usual - 1))
     latents = LatentSpec(channels=spec.unet.latent_channels, downscale=spec.downscale, scaling_factor=1.0)
     outer = tuple(kv_names(shallow_sites(spec)))
-    side, posed = spec.picture.size if spec.picture else 0, spec.reference_net is None or spec.reference_net.pose
-    return PipelineSpec(spec.size, latents, window, saved.schedule, sampling.shared_noise, outer, posed, side)
+    side = spec.picture.size if spec.picture else 0
+    return PipelineSpec(spec.size, latents, window, saved.schedule, sampling.shared_noise, outer, spec.posed, side)
 
 
 def open_torch_pipeline(checkpoint: Path) -> Pipeline:

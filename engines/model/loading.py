@@ -13,8 +13,8 @@ from engines.core.schedule import NoiseSchedule
 from engines.core.specs import AutoencoderSpec, ModelSpec, Sampling
 from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
+from engines.model.baselines import build_model
 from engines.model.checkpoint import load_strict, under
-from engines.model.reference_net import build_model
 from engines.model.scd import SCD
 from engines.model.stable_vae import STABLE, StableVae
 

@@ -9,7 +9,10 @@ MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 
 
 
 class PictureEncoder(nn.Module):
-    """Pictures (n, 3, size, size) in [0, 1] -> their projected image embeddings (n, 1, channels), transformers' vision model inside."""
+    """Pictures (n, 3, size, size) in [0, 1] -> their projected image embeddings (n, 1, channels), transformers' vision model inside.
+
+    Frozen where the spec names trained weights (engines.model.picture_weights loads them).
+    """
 
     def __init__(self, spec: PictureSpec) -> None:
         super().__init__()
@@ -21,6 +24,7 @@ class PictureEncoder(nn.Module):
             num_hidden_layers=spec.layers, num_attention_heads=spec.heads, hidden_act=spec.activation,
         )  # fmt: skip
         self.clip = CLIPVisionModelWithProjection(config)
+        self.requires_grad_(not spec.weights)
 
     def forward(self, picture: Tensor) -> Tensor:
         # constants and not buffers: an export rounds buffers to float16

@@ -17,7 +17,7 @@ def position_features(columns: int, rows: int, frequencies: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()])[None]
 
 
-def pose_encoder(spec: ModelSpec) -> nn.Module:
+def pose_encoder(spec: ModelSpec) -> "PoseEncoder | ControlNetPoseEncoder":
     return ControlNetPoseEncoder(spec) if spec.pose.layout == "controlnet" else PoseEncoder(spec)
 
 
@@ -47,6 +47,10 @@ class ControlNetPoseEncoder(nn.Module):
         for block in self.blocks:
             hidden = F.silu(block(hidden))
         return self.conv_out(hidden)
+
+    def place(self) -> Tensor:
+        """What stands for the features of a pose that is not given: nothing, ()."""
+        return self.conv_out.weight.new_zeros(())
 
 
 class PoseEncoder(nn.Module):
@@ -80,3 +84,9 @@ class PoseEncoder(nn.Module):
         if self.position.dim() == 4:
             hidden = torch.cat([hidden, self.position.to(hidden.dtype).expand(hidden.shape[0], -1, -1, -1)], dim=1)
         return self.conv_out(hidden)
+
+    def place(self) -> Tensor:
+        """What stands for the features of a pose that is not given: those of the places alone, (1, width, H/8, W/8), or nothing, ()."""
+        if self.position.dim() != 4:
+            return self.conv_out.weight.new_zeros(())
+        return F.conv2d(self.position, self.conv_out.weight[:, -self.position.shape[1] :], padding=1)

@@ -17,9 +17,9 @@ from engines.core.recipe import parse
 from engines.core.specs import AutoencoderSpec
 from engines.model import checkpoint as checkpoints
 from engines.model.autoencoder import Autoencoder
+from engines.model.baselines import build_model
 from engines.model.layers import set_recompute
 from engines.model.pretrained import is_diffusers
-from engines.model.reference_net import build_model
 from engines.model.stable_vae import STABLE, VAE_15, StableVae
 from engines.train.autoencoder import AutoencoderLoss
 from engines.train.batches import Batch, needed_frames
@@ -59,8 +59,8 @@ def plan_of(recipe: Recipe) -> Plan:
     return Plan(batching.references, pictures, recipe.augmentation.share * (batching.references + pictures), largest)
 
 
-def loss_of(recipe: Recipe) -> nn.Module:
-    """The loss around a model of the recipe, with what is frozen frozen."""
+def loss_of(recipe: Recipe, codec: nn.Module | None) -> nn.Module:
+    """The loss around a model of the recipe, with what is frozen frozen; without an autoencoder at hand decoding is for nothing."""
     if isinstance(recipe, AutoencoderRecipe):
         return AutoencoderLoss(Autoencoder(recipe.autoencoder), recipe)
     model = build_model(recipe.model)
@@ -69,7 +69,12 @@ def loss_of(recipe: Recipe) -> nn.Module:
     if isinstance(recipe, TryonRecipe):
         return TryonLoss(model, recipe, ones)
     freeze(model, recipe)
-    return ScdLoss(model, recipe, ones)
+    down = recipe.model.downscale
+
+    def blank(latents: Tensor) -> Tensor:
+        return latents.new_zeros(len(latents), 3, down * latents.shape[2], down * latents.shape[3])
+
+    return ScdLoss(model, recipe, ones, blank if codec is None else codec.decode)  # type: ignore[arg-type]
 
 
 def batch_of(recipe: Recipe, rows: int, size: tuple[int, int]) -> Any:
@@ -185,7 +190,8 @@ def outlook(recipe: Recipe, data: Path, processes: int, tflops: float | None) ->
     plan, optim = plan_of(recipe), recipe.optim
     part = ceil(plan.rows / processes / optim.accumulate)
     with fake():
-        loss, codec = loss_of(recipe), autoencoder_of(recipe)
+        codec = autoencoder_of(recipe)
+        loss = loss_of(recipe, codec)
         trained = sum(FLOAT * p.numel() for p in loss.parameters() if p.requires_grad)
         done = simulate(loss, lambda: batch_of(recipe, part, plan.size), HALVES[optim.precision], trained if optim.accumulate > 1 else 0)
         picture = 0 if codec is None or not plan.encoded else encoding_flop(codec, torch.zeros(1, 3, plan.size[1], plan.size[0]))

@@ -1,5 +1,6 @@
 """Stages 2 and 3: SCD-I (one frame a target) and SCD-V (consecutive frames, motion modules), METHOD Eq. 1."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 from engines.core.errors import ScdError
 from engines.core.report import Report
 from engines.model import checkpoint as checkpoints
+from engines.model.baselines import build_model, from_base, read_reference
 from engines.model.checkpoint import prefixed
+from engines.model.layers import KeyValue
+from engines.model.picture_weights import load_picture_encoder
 from engines.model.scd import SCD, repeat_kv
 from engines.train.batches import Batch, Batches, needed_frames
 from engines.train.buckets import sizes_of
@@ -25,16 +29,27 @@ from engines.train.rollout import own_latents
 from engines.train.start import AnyAutoencoder, freeze, load_start, starting_autoencoder, starting_weights
 from engines.train.validation import Validation
 
+Decode = Callable[[Tensor], Tensor]
 
-def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor) -> Tensor:
+
+def pairs_for_targets(model: SCD, recipe: ScdRecipe, batch: Batch, features: Tensor, decode: Decode) -> list[KeyValue] | None:
+    """What the batch's targets see of their references, whose pose features (R, D, h, w) come first; None where the recipe has none."""
+    if recipe.batching.drop_reference == 1:
+        return None
+    references = len(batch.ref_latents)
+    return repeat_kv(read_reference(model, batch.ref_latents, features, decode), len(batch.latents) // references)
+
+
+def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor, decode: Decode) -> Tensor:
     """Squared error of the prediction, its mean over the targets under channel weights (C,) and the weight of each timestep.
 
     One reference pass serves all targets of a clip. On the noised truth it is the error of v or epsilon; on the model's own latents
     that of the clean latents, which counts less the less noise is left: there the detail is the model's own and no longer the truth's.
+    `decode` (latents to pictures) shows the reference to models that look at its picture.
     """
     references = len(batch.ref_latents)
     features = model.pose_encoder(torch.cat([batch.ref_pose, batch.pose]))
-    kv = repeat_kv(model.reference(batch.ref_latents, features[:references]), len(batch.latents) // references)
+    kv = pairs_for_targets(model, recipe, batch, features[:references], decode)
     clips = references if recipe.model.motion else 0
 
     def predict(latents: Tensor, timesteps: Tensor) -> Tensor:
@@ -59,22 +74,24 @@ class ScdLoss(nn.Module):
 
     channel_weights: Tensor
 
-    def __init__(self, model: SCD, recipe: ScdRecipe, weights: Tensor) -> None:
+    def __init__(self, model: SCD, recipe: ScdRecipe, weights: Tensor, decode: Decode) -> None:
         super().__init__()
-        self.model, self.recipe = model, recipe
+        self.model, self.recipe, self.decode = model, recipe, decode
         self.register_buffer("channel_weights", weights, persistent=False)
 
     def forward(self, step: int, batch: Batch) -> Tensor:
-        return diffusion_loss(self.model, self.recipe, batch, self.channel_weights)
+        return diffusion_loss(self.model, self.recipe, batch, self.channel_weights, self.decode)
 
 
 def fresh_model(recipe: ScdRecipe) -> SCD:
-    """A new model, with the weights of `initial` where the recipe names one; with `train_only_motion` all else is frozen."""
+    """A new model of any kind, with the weights of `initial` where the recipe names one and fresh ones for what its kind adds to them; with
+    `train_only_motion` all but the motion modules is frozen."""
     torch.manual_seed(recipe.seed)
-    model = SCD(recipe.model)
+    model = build_model(recipe.model)
     if not recipe.train_only_motion:  # torch 2.13's CPU convolution crashes in the backward pass when it is channels-last and frozen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    load_start(model, starting_weights(recipe), recipe.initial)
+    load_start(model, from_base(model, starting_weights(recipe)), recipe.initial)
+    load_picture_encoder(model)
     freeze(model, recipe)
     return model
 
@@ -129,5 +146,6 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
         "data": data_fingerprint(clips),
     }
     rows, samples = recipe.batching.references, recipe.batching.references * recipe.batching.targets
-    stage = Stage(model, ScdLoss(model, recipe, loss_weights), batches.between, rows, samples, validate, weights, facts)
+    loss = ScdLoss(model, recipe, loss_weights, autoencoder.decode)
+    stage = Stage(model, loss, batches.between, rows, samples, validate, weights, facts)
     return run_loop(stage, recipe.optim, recipe.logging, run, checkpoints.latest(run) if resume else None, report)

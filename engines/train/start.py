@@ -5,7 +5,7 @@ compared, too.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,8 @@ def image_or_video(recipe: AnyRecipe, source: Path) -> dict[str, Tensor]:
         return prefixed("unet", weights)
     found = checkpoints.need(source, "scd", "--set initial=RUN")
     spec = parse(ModelSpec, found.facts["recipe"]["model"], str(found.folder))
-    agree("unet", spec.unet, recipe.model.unet, found.folder)
+    crossing = recipe.model.unet.text if recipe.model.condition == "picture" else spec.unet.text  # what that baseline adds or replaces
+    agree("unet", replace(spec.unet, text=crossing), recipe.model.unet, found.folder)
     agree("pose", spec.pose, recipe.model.pose, found.folder)
     if spec.motion is not None and recipe.model.motion is not None:
         agree("motion", spec.motion, recipe.model.motion, found.folder)

@@ -1,5 +1,6 @@
 """Validation of SCD stages: held-out people in held-out motion, sampled as `scd animate` samples them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ from torch import Tensor
 
 from engines.core.sampler import ddim_sample, frame_noise
 from engines.evaluate.pixel import Compared, psnr
+from engines.model.baselines import read_reference
+from engines.model.layers import KeyValue
 from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_frames, to_tensor
+from engines.train.batches import pose_tensor
 from engines.train.frames import TrainingClip
 from engines.train.recipe import ScdRecipe
 from engines.train.sheets import contact_sheet, save_sheet
@@ -23,6 +27,45 @@ Frames = NDArray[np.uint8]
 def drawn(clip: TrainingClip, frames: list[int], size: tuple[int, int]) -> Frames:
     """Plainly drawn pose pictures, uint8 (n, H, W, 3)."""
     return np.stack([draw_pose(clip.points[f], clip.points_size, size, DrawStyle()) for f in frames])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Pictures uint8: references (R, H, W, 3), their poses, and the poses to make pictures of, (R x T, H, W, 3), those of one reference
+    side by side."""
+
+    references: Frames
+    ref_poses: Frames
+    poses: Frames
+
+
+def pairs_of(model: SCD, recipe: ScdRecipe, autoencoder: AnyAutoencoder, wanted: Wanted) -> list[KeyValue] | None:
+    """What the targets see of their references; None for a model that learns without."""
+    if recipe.batching.drop_reference == 1:
+        return None
+    latents = autoencoder.encode(to_tensor(wanted.references))
+    features = model.pose_encoder(pose_tensor(list(wanted.ref_poses)))
+    return repeat_kv(read_reference(model, latents, features, autoencoder.decode), len(wanted.poses) // len(wanted.references))
+
+
+@torch.inference_mode()
+def sampled(model: SCD, recipe: ScdRecipe, autoencoder: AnyAutoencoder, wanted: Wanted, noise: NDArray[np.float32]) -> Frames:
+    """Pictures uint8 (R x T, H, W, 3) that a model of any kind makes from noise (R x T, C, h, w), as the recipe samples."""
+    poses = np.zeros_like(wanted.poses) if recipe.batching.drop_pose == 1 else wanted.poses  # what the model has learnt on
+    clips = len(wanted.references) if recipe.model.motion else 0
+    with torch.autocast("cpu", torch.bfloat16):
+        kv, features = pairs_of(model, recipe, autoencoder, wanted), model.pose_encoder(pose_tensor(list(poses)))
+
+    def predict(latents: NDArray[np.float32], timestep: int) -> NDArray[np.float32]:
+        x = torch.from_numpy(np.asarray(latents, np.float32))
+        with torch.autocast("cpu", torch.bfloat16):
+            out: Tensor = model.target(x, torch.tensor([float(timestep)]), features, kv, clips)
+        array: NDArray[np.float32] = out.float().numpy()
+        return array
+
+    latents = ddim_sample(predict, noise, recipe.schedule, recipe.sampling.steps)
+    parts = np.array_split(latents, min(8, len(latents)))
+    return to_frames(torch.cat([autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32))) for x in parts]))
 
 
 class Validation:
@@ -43,35 +86,12 @@ class Validation:
             return list(range(clip.clip.frames - self.recipe.batching.targets, clip.clip.frames))
         return [clip.clip.frames - 1]
 
-    @torch.inference_mode()
     def sample(self, model: SCD) -> Frames:
         recipe, times = self.recipe, len(self.truth) // len(self.references)
-        pose = torch.from_numpy(self.poses).permute(0, 3, 1, 2).float() / 255
-        ref_pose = torch.from_numpy(self.ref_poses).permute(0, 3, 1, 2).float() / 255
-        with torch.autocast("cpu", torch.bfloat16):
-            kv = model.reference(self.autoencoder.encode(to_tensor(self.references)), model.pose_encoder(ref_pose))
-            kv, features = repeat_kv(kv, times), model.pose_encoder(pose)
-        clips = len(self.references) if recipe.model.motion else 0
-
-        def predict(latents: NDArray[np.float32], timestep: int) -> NDArray[np.float32]:
-            x = torch.from_numpy(np.asarray(latents, np.float32))
-            with torch.autocast("cpu", torch.bfloat16):
-                out: Tensor = model.target(x, torch.tensor([float(timestep)]), features, kv, clips)
-            array: NDArray[np.float32] = out.float().numpy()
-            return array
-
         columns, rows = recipe.model.latent_size
         shape, shared = (recipe.model.unet.latent_channels, rows, columns), recipe.sampling.shared_noise
         noise = np.concatenate([frame_noise(shape, times, recipe.seed + clip, shared) for clip in range(len(self.references))])
-        latents = ddim_sample(predict, noise, recipe.schedule, recipe.sampling.steps)
-        return to_frames(
-            torch.cat(
-                [
-                    self.autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32)))
-                    for x in np.array_split(latents, min(8, len(latents)))
-                ]
-            )
-        )
+        return sampled(model, recipe, self.autoencoder, Wanted(self.references, self.ref_poses, self.poses), noise)
 
     def __call__(self, model: SCD, step: int) -> dict[str, float]:
         times = len(self.truth) // len(self.references)

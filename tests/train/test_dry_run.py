@@ -70,7 +70,7 @@ def test_memory_is_free_again_once_nobody_holds_it() -> None:
 
 
 def test_bytes_and_parameters_are_the_models() -> None:
-    from engines.model.reference_net import build_model
+    from engines.model.baselines import build_model
 
     told, real = small(), build_model(recipe("mini/scd-i", *SMALL).model)  # type: ignore[union-attr]
     count = sum(parameter.numel() for parameter in real.parameters())
