@@ -82,7 +82,7 @@ def test_bytes_and_parameters_are_the_models() -> None:
 
 
 def test_the_optimizer_costs_what_the_recipe_says() -> None:
-    from engines.model.reference_net import build_model
+    from engines.model.baselines import build_model
 
     model = build_model(recipe("mini/scd-i", *SMALL).model)  # type: ignore[union-attr]
     count = sum(parameter.numel() for parameter in model.parameters())
