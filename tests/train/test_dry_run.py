@@ -1,7 +1,7 @@
 """`scd train --dry-run`: what it counts, against numbers worked out by hand and against the real thing."""
 
 import json
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from engines.core.recipe import parse, read_toml  # noqa: E402
-from engines.train.dry_run import bytes_of, moment_bytes, outlook, plan_of  # noqa: E402
+from engines.train.dry_run import batch_of, bytes_of, loss_of, moment_bytes, outlook, plan_of  # noqa: E402
 from engines.train.recipe import Recipe, ScdRecipe, TryonRecipe  # noqa: E402
 from engines.train.simulate import Tally, fake, simulate  # noqa: E402
 from scd_cli.main import app  # noqa: E402
@@ -103,6 +103,17 @@ def test_work_is_that_of_the_whole_batch_however_it_is_shared() -> None:
     assert alone["hours"] == pytest.approx(4 * shared["hours"], rel=0.01)
     assert alone["hours"] == pytest.approx(alone["flop_per_step"]["network"] * 3500 / 1e12 / 3600)
     assert shared["memory_bytes"]["step"] < alone["memory_bytes"]["step"]
+
+
+def test_what_is_computed_twice_is_not_kept() -> None:
+    found = []
+    for twice in ("false", "true"):
+        one = recipe("mini/scd-i", *SMALL, "batching.references=16", f"optim.checkpointing={twice}")
+        with fake():
+            found.append(simulate(loss_of(one), partial(batch_of, one, 16, one.model.size), None, 0))  # type: ignore[union-attr]
+    kept, again = found
+    assert 1.2 * kept.flop < again.flop < 1.34 * kept.flop, "at most one forward pass more, of three"
+    assert again.peak < 0.8 * kept.peak
 
 
 def test_motion_modules_alone_are_trained() -> None:
