@@ -110,7 +110,7 @@ def test_what_is_computed_twice_is_not_kept() -> None:
     for twice in ("false", "true"):
         one = recipe("mini/scd-i", *SMALL, "batching.references=16", f"optim.checkpointing={twice}")
         with fake():
-            found.append(simulate(loss_of(one), partial(batch_of, one, 16, one.model.size), None, 0))  # type: ignore[union-attr]
+            found.append(simulate(loss_of(one, None), partial(batch_of, one, 16, one.model.size), None, 0))  # type: ignore[union-attr]
     kept, again = found
     assert 1.2 * kept.flop < again.flop < 1.34 * kept.flop, "at most one forward pass more, of three"
     assert again.peak < 0.8 * kept.peak
