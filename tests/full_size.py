@@ -22,10 +22,9 @@ from torch import Tensor, nn  # noqa: E402
 from engines.core.schedule import NoiseSchedule  # noqa: E402
 from engines.core.specs import ModelSpec, MotionSpec, PoseEncoderSpec, TextSpec, UNetSpec  # noqa: E402
 from engines.model.checkpoint import FACTS, WEIGHTS, prefixed  # noqa: E402
-from engines.model.loading import STABLE  # noqa: E402
 from engines.model.pretrained import POSE_WIDTHS, SAMPLING  # noqa: E402
 from engines.model.scd import SCD  # noqa: E402
-from engines.model.stable_vae import StableVae  # noqa: E402
+from engines.model.stable_vae import STABLE, VAE_15, StableVae  # noqa: E402
 
 UNET = UNetSpec(
     latent_channels=4, channels=(320, 640, 1280, 1280), attention=(True, True, True, False), layers_per_block=2, head_size=0,
@@ -34,11 +33,6 @@ UNET = UNetSpec(
 MOTION = MotionSpec(levels=(0, 1, 2, 3), max_frames=32, head_size=0, feed_forward_ratio=4, layout="animatediff", heads=8)
 POSE = PoseEncoderSpec(channels=POSE_WIDTHS, position_frequencies=0, layout="controlnet")
 SCHEDULE = NoiseSchedule(train_timesteps=1000, beta_start=0.00085, beta_end=0.012, zero_terminal_snr=False, prediction_type="epsilon")
-VAE = {
-    "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 2, "block_out_channels": [128, 256, 512, 512],
-    "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4, "norm_num_groups": 32,
-    "act_fn": "silu", "sample_size": 512, "scaling_factor": 0.18215,
-}  # fmt: skip
 
 
 def full_spec(size: tuple[int, int], motion: bool) -> ModelSpec:
@@ -70,7 +64,7 @@ def full_weights(spec: ModelSpec) -> dict[str, Tensor]:
         whole = SCD(spec)
         motion = {name: tensor for name, tensor in whole.state_dict().items() if "motion_modules" in name}
     weights = random_weights(network, 0) | random_weights(Named(motion), 1)
-    return prefixed("scd", weights) | prefixed("autoencoder", random_weights(StableVae(VAE), 2))
+    return prefixed("scd", weights) | prefixed("autoencoder", random_weights(StableVae(VAE_15), 2))
 
 
 class Named(nn.Module):
@@ -91,7 +85,7 @@ def write_full(out: Path, size: tuple[int, int], motion: bool) -> Path:
     save_file(full_weights(spec), out / WEIGHTS)
     facts = {
         "kind": "scd", "name": "full-size random", "step": 0, "data": "none", "trained_on": "nothing: random weights",
-        "autoencoder": {"layout": STABLE, "config": VAE},
+        "autoencoder": {"layout": STABLE, "config": VAE_15},
         "recipe": {
             "data": "", "autoencoder": "", "initial": "", "model": asdict(spec), "schedule": asdict(SCHEDULE), "sampling": asdict(SAMPLING),
         },

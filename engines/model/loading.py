@@ -16,9 +16,7 @@ from engines.model.autoencoder import Autoencoder
 from engines.model.checkpoint import load_strict, under
 from engines.model.reference_net import build_model
 from engines.model.scd import SCD
-from engines.model.stable_vae import StableVae
-
-STABLE = "stable-diffusion"  # the `layout` of an autoencoder that is Stable Diffusion's
+from engines.model.stable_vae import STABLE, StableVae
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,11 @@ def build_autoencoder(spec: dict[str, Any], weights: dict[str, Tensor], where: P
     return model.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def load_autoencoder(folder: Path) -> Autoencoder:
-    """The autoencoder of its own training run, or the one inside an SCD run or a bundle."""
+def load_autoencoder(folder: Path) -> Autoencoder | StableVae:
+    """The autoencoder of its own training run, or the one inside an SCD run or a bundle; frozen."""
     inside = checkpoints.latest(folder)
     if inside is not None and inside.facts["kind"] == "scd":
-        return build_autoencoder(inside.facts["autoencoder"], under("autoencoder", inside.weights()), inside.folder)
+        return codec(inside.facts["autoencoder"], under("autoencoder", inside.weights()), inside.folder)
     found = checkpoints.need(folder, "autoencoder", "--set autoencoder=RUN")
     return build_autoencoder(found.facts["recipe"]["autoencoder"], found.weights(), found.folder)
 

@@ -13,12 +13,12 @@ from engines.core.errors import ScdError
 from engines.core.schedule import NoiseSchedule
 from engines.core.specs import ModelSpec, ReferenceNetSpec, Sampling
 from engines.model.checkpoint import check_fit, load_strict
-from engines.model.loading import STABLE, SavedModel
+from engines.model.loading import SavedModel
 from engines.model.moore_specs import CLIP_HINT, HINT, POSITIONS, motion_spec, picture_spec, pose_spec, unet_spec
 from engines.model.pickles import read_tensors
 from engines.model.pretrained import WEIGHTS, frozen, read_config
 from engines.model.reference_net import ReferenceNet
-from engines.model.stable_vae import StableVae, today
+from engines.model.stable_vae import STABLE, StableVae, today
 
 REFERENCE, DENOISING, POSE, MOTION = "reference_unet.pth", "denoising_unet.pth", "pose_guider.pth", "motion_module.pth"
 VAE_FOLDERS, CLIP_FOLDERS = ("sd-vae-ft-mse", "vae"), ("image_encoder",)  # as its own download script names them, and diffusers

@@ -17,12 +17,13 @@ from engines.core.errors import ScdError
 from engines.core.schedule import NoiseSchedule
 from engines.core.specs import ModelSpec, MotionSpec, PoseEncoderSpec, Sampling, TextSpec, UNetSpec
 from engines.model.checkpoint import load_strict
-from engines.model.loading import STABLE, SavedModel
+from engines.model.loading import SavedModel
 from engines.model.scd import SCD
 from engines.model.stable_vae import StableVae, today
 
 PICKLES = (".ckpt", ".pth", ".pt", ".bin", ".pkl")
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
+ADAPTER_FILES = ["config.json", WEIGHTS[0]]
 HUB_FILES = [
     "model_index.json", "unet/config.json", f"unet/{WEIGHTS[0]}", "vae/config.json", f"vae/{WEIGHTS[0]}", "text_encoder/config.json",
     "text_encoder/model.safetensors", "tokenizer/*", "scheduler/*",
@@ -134,32 +135,44 @@ def empty_prompt(folder: Path) -> Tensor:
         return encoder(tokens.input_ids).last_hidden_state.clone()
 
 
+def stable_unet(folder: Path) -> tuple[UNetSpec, dict[str, Tensor]]:
+    """The UNet of a diffusers folder: its spec, and its float32 weights under the names of engines.model.unet, the empty prompt's embedding
+    among them."""
+    where = folder / "unet" / "config.json"
+    spec = unet_spec(read_config(where), where)
+    weights, prompt = read_weights(folder / "unet"), empty_prompt(folder)
+    assert spec.text is not None
+    return replace(spec, text=TextSpec(tokens=prompt.shape[1], channels=spec.text.channels)), {**floats(weights), "prompt": prompt}
+
+
+def stable_vae(folder: Path) -> StableVae:
+    """The autoencoder of a diffusers folder, frozen."""
+    model = StableVae(read_config(folder / "vae" / "config.json"))
+    load_strict(model.vae, today(floats(read_weights(folder / "vae"))), folder / "vae", OTHER)
+    out: StableVae = frozen(model)
+    return out
+
+
 def load_stable_diffusion(folder: Path, size: tuple[int, int] = MADE_FOR) -> SavedModel:
     """A diffusers folder of Stable Diffusion 1.5 (unet, vae, text_encoder, tokenizer, scheduler) as an SCD-I.
 
     ScdError lists missing, extra and misshapen keys, and refuses pickles and other architectures.
     """
-    where = folder / "unet" / "config.json"
-    unet = unet_spec(read_config(where), where)
-    pose = PoseEncoderSpec(channels=POSE_WIDTHS, position_frequencies=0, layout="controlnet")
-    spec = ModelSpec(size=size, downscale=8, unet=unet, pose=pose)
     scheduler = folder / "scheduler" / "scheduler_config.json"
     schedule = noise_schedule(read_config(scheduler), scheduler)
-    weights, prompt = read_weights(folder / "unet"), empty_prompt(folder)
-    assert unet.text is not None
-    unet = replace(unet, text=TextSpec(tokens=prompt.shape[1], channels=unet.text.channels))
+    unet, weights = stable_unet(folder)
+    pose = PoseEncoderSpec(channels=POSE_WIDTHS, position_frequencies=0, layout="controlnet")
     with torch.random.fork_rng():
         torch.manual_seed(0)  # the pose encoder is new: the same at every load, so that the same weights give the same bundle
-        model = SCD(replace(spec, unet=unet))
-    load_strict(model.unet, {**floats(weights), "prompt": prompt}, folder / "unet", OTHER)
-    vae = StableVae(read_config(folder / "vae" / "config.json"))
-    load_strict(vae.vae, today(floats(read_weights(folder / "vae"))), folder / "vae", OTHER)
+        model = SCD(ModelSpec(size=size, downscale=8, unet=unet, pose=pose))
+    load_strict(model.unet, weights, folder / "unet", OTHER)
+    vae = stable_vae(folder)
     facts = {
         "kind": "scd", "name": f"{folder.name}, untrained", "step": 0, "data": "none", "trained_on": "nothing yet: public weights",
-        "licence": LICENCE, "autoencoder": {"layout": STABLE, "config": vae.config},
+        "licence": LICENCE, "autoencoder": vae.facts(),
         "recipe": {"data": "", "autoencoder": "", "initial": folder.name},
     }  # fmt: skip
-    return SavedModel(frozen(model), frozen(vae), schedule, SAMPLING, facts)
+    return SavedModel(frozen(model), vae, schedule, SAMPLING, facts)
 
 
 def frozen(module: Any) -> Any:
@@ -194,18 +207,24 @@ def motion_spec(path: Path, weights: Mapping[str, Tensor], unet: UNetSpec) -> Mo
     )  # fmt: skip
 
 
-def add_motion(saved: SavedModel, path: Path) -> SavedModel:
-    """The SCD-V of an SCD-I and AnimateDiff's motion modules (a MotionAdapter folder, or one .safetensors file in either layout)."""
+def read_adapter(path: Path, unet: UNetSpec) -> tuple[MotionSpec, dict[str, Tensor]]:
+    """AnimateDiff's motion modules (a MotionAdapter folder, or one .safetensors file in either layout): what they are, and their float32
+    weights under the names of engines.model.unet, without the position tables, which are computed."""
     raw = read_weights(path)
+    return motion_spec(path, raw, unet), floats(motion_names(raw))
+
+
+def add_motion(saved: SavedModel, path: Path) -> SavedModel:
+    """The SCD-V of an SCD-I and AnimateDiff's motion modules, as `read_adapter` takes them."""
     old = saved.model
     if old.spec.motion is not None:
         raise ScdError(f"the checkpoint has motion modules already, and {path} would replace them", "leave --motion-adapter out")
     if old.spec.reference_net is not None:
         raise ScdError(f"{path} is for models of one UNet, and the checkpoint has two", "leave --motion-adapter out")
-    motion = motion_spec(path, raw, old.spec.unet)
+    motion, added = read_adapter(path, old.spec.unet)
     model = SCD(replace(old.spec, motion=motion))
     tables = {name: tensor for name, tensor in model.unet.state_dict().items() if name.endswith("pos_embed.pe")}
-    load_strict(model.unet, {**old.unet.state_dict(), **tables, **floats(motion_names(raw))}, path, OTHER)
+    load_strict(model.unet, {**old.unet.state_dict(), **tables, **added}, path, OTHER)
     model.pose_encoder.load_state_dict(old.pose_encoder.state_dict())
     facts = saved.facts | {"name": f"{saved.facts['name']} with {path.stem}", "motion": path.name}
     return SavedModel(frozen(model), saved.autoencoder, saved.schedule, saved.sampling, facts)

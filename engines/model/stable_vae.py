@@ -5,6 +5,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+STABLE = "stable-diffusion"  # the `layout` of an autoencoder that is Stable Diffusion's, in a checkpoint's facts
+VAE_15 = {  # Stable Diffusion 1.5's, for what is to be known of it without the file
+    "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 2, "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4, "norm_num_groups": 32,
+    "act_fn": "silu", "sample_size": 512, "scaling_factor": 0.18215,
+}  # fmt: skip
 RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # of the middle attention, before diffusers 0.17
 
 
@@ -18,6 +24,10 @@ class StableVae(nn.Module):
         self.config = {key: value for key, value in config.items() if not key.startswith("_")}
         self.vae = AutoencoderKL.from_config(self.config)
         self.scaling_factor = float(self.vae.config.scaling_factor)
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint says of it, for engines.model.loading.codec to build it again."""
+        return {"layout": STABLE, "config": self.config}
 
     def encode(self, image: Tensor) -> Tensor:
         """The posterior's mean, scaled."""

@@ -9,13 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.model.autoencoder import Autoencoder
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_tensor
+from engines.train.buckets import BucketOrder
 from engines.train.distributed import device_of
 from engines.train.frames import TrainingClip
+from engines.train.objective import channel_offset
 from engines.train.order import Shares, chosen, parts_between
 from engines.train.recipe import Batching, PoseStyle, ScdRecipe
+from engines.train.start import AnyAutoencoder
 from engines.train.variation import draw_variation, vary_clip
 
 
@@ -102,8 +104,19 @@ class Batches:
     """Makes rows of a step's batch, each from (seed, step, row) alone; each pass over the clips, which have `needed_frames`, is a fresh
     permutation. The tensors lie where the autoencoder does."""
 
-    def __init__(self, recipe: ScdRecipe, clips: list[TrainingClip], latents: list[NDArray[np.float16]], autoencoder: Autoencoder) -> None:
+    def __init__(
+        self, recipe: ScdRecipe, clips: list[TrainingClip], latents: list[NDArray[np.float16]], autoencoder: AnyAutoencoder
+    ) -> None:
         self.recipe, self.clips, self.latents, self.autoencoder = recipe, clips, latents, autoencoder
+        buckets = recipe.batching.buckets
+        self.order = BucketOrder(recipe.seed, recipe.batching.references, [clip.size for clip in clips]) if buckets else None
+
+    def chosen_clips(self, step: int, rows: range) -> list[int]:
+        """Clip numbers of these rows of a step."""
+        if self.order is not None:
+            whole = self.order.of(step)
+            return [whole[row] for row in rows]
+        return chosen(self.recipe.seed, step, rows, self.recipe.batching.references, len(self.clips))
 
     def view(self, rng: np.random.Generator, clip: TrainingClip, frames: list[int]) -> View:
         augmentation = self.recipe.augmentation
@@ -123,7 +136,7 @@ class Batches:
         null, no_ref_pose, no_pose = (
             bool(rng.random() < share) for share in (batching.drop_reference, batching.drop_ref_pose, batching.drop_pose)
         )
-        drawn = [draw_pose(points, view.size, recipe.model.size, style) for points in view.points]
+        drawn = [draw_pose(points, view.size, clip.size, style) for points in view.points]
         latents = np.asarray(self.latents[number][frames], np.float32)
         return Row(
             latents, view.pictures, null, np.zeros_like(drawn[0]) if null or no_ref_pose else drawn[0],
@@ -134,7 +147,7 @@ class Batches:
     def draft(self, step: int, rows: range) -> Draft:
         """Everything of these rows but the passes of the encoder; numpy alone, so that it can be made beside the training."""
         recipe, batching = self.recipe, self.recipe.batching
-        numbers = chosen(recipe.seed, step, rows, batching.references, len(self.clips))
+        numbers = self.chosen_clips(step, rows)
         own_steps = 0
         if batching.own_steps:
             own_steps = int(np.random.default_rng([recipe.seed, 2, step]).integers(1, batching.own_steps + 1))
@@ -148,12 +161,14 @@ class Batches:
         return shifted_timesteps(rng, batching.targets, batching.timestep_shift, total)
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """(T, C, h, w). The targets have a share of their noise in common, drawn from the recipe's range."""
+        """(T, C, h, w). The targets have a share of their noise in common, drawn from the recipe's range, and the frames of a video their
+        offset."""
         batching = self.recipe.batching
         common = np.float32(rng.uniform(*batching.shared_noise))
         own = rng.standard_normal((batching.targets, *shape), dtype=np.float32)
         one = rng.standard_normal((1, *shape), dtype=np.float32)
-        return (np.sqrt(common) * one + np.sqrt(1 - common) * own).astype(np.float32)
+        offset = channel_offset(rng, 1 if batching.consecutive else batching.targets, shape, self.recipe.loss.noise_offset)
+        return (np.sqrt(common) * one + np.sqrt(1 - common) * own + offset).astype(np.float32)
 
     def encoded(self, rows: list[Row]) -> Tensor:
         """Latents (R, 1 + T, C, h, w): the cached ones, and those of rows that are seen anew."""

@@ -6,10 +6,8 @@ One file a clip, so a data set that is still being written can be read, and a st
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,8 +18,7 @@ from engines.core.manifest import Clip, read_manifest
 from engines.media.fit import fit_and_pad
 from engines.media.images import read_image
 from engines.pose.files import load_track
-
-T = TypeVar("T")
+from engines.train.buckets import nearest_size
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,11 @@ class TrainingClip:
     labels: NDArray[np.uint8]
     points: NDArray[np.float32]
     points_size: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frames."""
+        return self.frames.shape[2], self.frames.shape[1]
 
 
 def cache_folder(data: Path, size: tuple[int, int]) -> Path:
@@ -76,9 +78,9 @@ def load_clip(data: Path, clip: Clip, size: tuple[int, int]) -> TrainingClip:
     return TrainingClip(clip, pixels[..., :3], pixels[..., 3], track.points, track.size)
 
 
-def load_clips(data: Path, split: str, size: tuple[int, int]) -> list[TrainingClip]:
-    """Every clip of a split. ScdError when there is none."""
-    clips = [load_clip(data, clip, size) for clip in read_manifest(data, split)]
+def load_clips(data: Path, split: str, *sizes: tuple[int, int]) -> list[TrainingClip]:
+    """Every clip of a split, at the size of those given whose shape is nearest to its own. ScdError when there is none."""
+    clips = [load_clip(data, clip, nearest_size(clip.size, sizes)) for clip in read_manifest(data, split)]
     if not clips:
         raise ScdError(f"{data} holds no clips of the split '{split}'", "make a larger data set with scd prepare-data")
     return clips
@@ -98,16 +100,3 @@ def with_frames(clips: list[TrainingClip], least: int) -> list[TrainingClip]:
             "make clips with more --frames, or lower batching.targets with --set",
         )
     return long
-
-
-def prefetched(make: Callable[[int], T], start: int, stop: int) -> Iterator[T]:
-    """make(start), make(start + 1) ... with the next one prepared in a thread while the current one is used."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(make, start) if start < stop else None
-        for step in range(start, stop):
-            assert future is not None
-            current = future.result()
-            future = pool.submit(make, step + 1) if step + 1 < stop else None
-            yield current

@@ -9,58 +9,75 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.core.report import Report
-from engines.model.autoencoder import Autoencoder
-from engines.model.stable_vae import StableVae
 from engines.train.autoencoder import to_tensor
 from engines.train.frames import TrainingClip, cache_folder, save_array
+from engines.train.start import AnyAutoencoder
+
+WEIGHED_ON = 16  # pictures that say how much each latent channel counts
+
+PIXELS = 4 * 512 * 512  # encoded at once: memory does not grow with the clip
 
 
-def fingerprint(model: Autoencoder) -> str:
+def fingerprint(model: AnyAutoencoder) -> str:
     """First 16 hex digits of the sha256 of the encoder's weights: latents of another autoencoder are never mixed in."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def clip_latents(data: Path, clip: TrainingClip, model: Autoencoder, key: str, size: tuple[int, int]) -> NDArray[np.float16]:
-    """Whitened latents (F, C, h, w) of a clip, float16 on disk."""
-    path = cache_folder(data, size) / f"latents-{key}" / f"{clip.clip.clip_id}.npy"
+def encode_frames(model: AnyAutoencoder, frames: NDArray[np.uint8]) -> Tensor:
+    """Latents (F, C, h, w), float32 on the CPU, of frames (F, H, W, 3); a few at a time, in bfloat16, where the model is."""
+    device = next(model.parameters()).device
+    some = max(1, PIXELS // (frames.shape[1] * frames.shape[2]))
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        parts = [model.encode(to_tensor(frames[i : i + some]).to(device)).float().cpu() for i in range(0, len(frames), some)]
+    return torch.cat(parts)
+
+
+def clip_latents(data: Path, clip: TrainingClip, model: AnyAutoencoder, key: str) -> NDArray[np.float16]:
+    """Latents (F, C, h, w) of a clip, whitened or scaled as the autoencoder does it; float16, kept on disk by size and autoencoder."""
+    path = cache_folder(data, clip.size) / f"latents-{key}" / f"{clip.clip.clip_id}.npy"
     if not path.exists():
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            encoded = model.encode(to_tensor(clip.frames))
-        save_array(path, encoded.float().numpy().astype(np.float16))
+        save_array(path, encode_frames(model, clip.frames).numpy().astype(np.float16))
     loaded: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
     return loaded
 
 
-def all_latents(
-    data: Path, clips: list[TrainingClip], model: Autoencoder, size: tuple[int, int], report: Report
-) -> list[NDArray[np.float16]]:
+def all_latents(data: Path, clips: list[TrainingClip], model: AnyAutoencoder, report: Report) -> list[NDArray[np.float16]]:
     key, out = fingerprint(model), []
     with report.stage("encode frames", len(clips)) as bar:
         for clip in clips:
-            out.append(clip_latents(data, clip, model, key, size))
+            out.append(clip_latents(data, clip, model, key))
             bar.advance(1)
     return out
 
 
-def as_tensor(latents: NDArray[np.float16]) -> Tensor:
-    return torch.from_numpy(np.asarray(latents, np.float32))
+def no_latents(clips: list[TrainingClip], channels: int, downscale: int) -> list[NDArray[np.float16]]:
+    """In the shape of `all_latents`, all zero and without memory: for a run that sees every clip anew and never looks at them."""
+    shapes = [(clip.clip.frames, channels, clip.size[1] // downscale, clip.size[0] // downscale) for clip in clips]
+    return [np.broadcast_to(np.float16(0), shape) for shape in shapes]
+
+
+def first_latents(clips: list[TrainingClip], model: AnyAutoencoder) -> Tensor:
+    """Of the first frame of each of up to WEIGHED_ON clips of one size: what `channel_weights` takes."""
+    same = [clip for clip in clips if clip.size == clips[0].size][:WEIGHED_ON]
+    return encode_frames(model, np.stack([clip.frames[0] for clip in same]))
 
 
 @torch.no_grad()  # not inference_mode: the weights take part in training
-def channel_weights(model: Autoencoder | StableVae, latents: Tensor) -> Tensor:
+def channel_weights(model: AnyAutoencoder, latents: Tensor) -> Tensor:
     """How much each latent channel weighs in the loss, (C,) with mean 1, from latents (n, C, h, w).
 
     The square root of the picture's squared error per squared error of the channel: halfway between judging latents, where a
     channel of fine grain weighs as much as brightness, and judging pictures, where colours would hardly count.
     """
+    latents = latents.to(next(model.parameters()).device)
     generator, untouched = torch.Generator().manual_seed(0), model.decode(latents)
     errors = []
     for channel in range(latents.shape[1]):
         moved = latents.clone()
-        moved[:, channel] += 0.3 * torch.randn(moved[:, channel].shape, generator=generator)
+        moved[:, channel] += 0.3 * torch.randn(moved[:, channel].shape, generator=generator).to(moved.device)
         errors.append((model.decode(moved) - untouched).square().mean().sqrt())
     weights = torch.stack(errors)
     return weights / weights.mean()

@@ -195,3 +195,6 @@ class TryonRecipe:
     sampling: Sampling
     optim: Optim
     logging: Logging
+
+
+Recipe = AutoencoderRecipe | ScdRecipe | TryonRecipe

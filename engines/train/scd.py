@@ -5,27 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.core.errors import ScdError
 from engines.core.report import Report
 from engines.model import checkpoint as checkpoints
-from engines.model.autoencoder import strongest_channels
-from engines.model.checkpoint import load_strict, prefixed, under
-from engines.model.loading import load_autoencoder
+from engines.model.checkpoint import prefixed
 from engines.model.scd import SCD, repeat_kv
 from engines.train.batches import Batch, Batches, needed_frames
+from engines.train.buckets import sizes_of
 from engines.train.distributed import heard, processes
-from engines.train.frames import data_fingerprint, load_clips, with_frames
-from engines.train.latents import all_latents, as_tensor, channel_weights
+from engines.train.frames import TrainingClip, data_fingerprint, load_clips, with_frames
+from engines.train.latents import all_latents, channel_weights, first_latents, no_latents
 from engines.train.loop import Progress, Stage, run_loop
+from engines.train.objective import min_snr_weights
 from engines.train.recipe import ScdRecipe
 from engines.train.rollout import own_latents
+from engines.train.start import AnyAutoencoder, freeze, load_start, starting_autoencoder, starting_weights
 from engines.train.validation import Validation
 
 
 def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor) -> Tensor:
-    """Squared error of the prediction, its mean over the targets under channel weights (C,).
+    """Squared error of the prediction, its mean over the targets under channel weights (C,) and the weight of each timestep.
 
     One reference pass serves all targets of a clip. On the noised truth it is the error of v or epsilon; on the model's own latents
     that of the clean latents, which counts less the less noise is left: there the detail is the model's own and no longer the truth's.
@@ -48,7 +50,8 @@ def diffusion_loss(model: SCD, recipe: ScdRecipe, batch: Batch, weights: Tensor)
         latents = signal * batch.latents + noise * batch.noise
         velocity = signal * batch.noise - noise * batch.latents
         error = predict(latents, batch.timesteps) - (velocity if recipe.schedule.prediction_type == "v_prediction" else batch.noise)
-    return (error.square() * weights[:, None, None]).mean()
+    counts = min_snr_weights(alpha, recipe.loss.min_snr_gamma, recipe.schedule.prediction_type)
+    return (error.square() * weights[:, None, None] * counts).mean()
 
 
 class ScdLoss(nn.Module):
@@ -71,17 +74,8 @@ def fresh_model(recipe: ScdRecipe) -> SCD:
     model = SCD(recipe.model)
     if not recipe.train_only_motion:  # torch 2.13's CPU convolution crashes in the backward pass when it is channels-last and frozen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if recipe.initial:
-        found = checkpoints.need(Path(recipe.initial), "scd", "--set initial=RUN")
-        known = under("scd", found.weights())
-        if recipe.model.motion is None:  # an image model may go on from a video model: the same network without its motion modules
-            known = {k: v for k, v in known.items() if "motion_modules" not in k}
-        own = model.state_dict()
-        added = {k: v for k, v in own.items() if "motion_modules" in k and k not in known}
-        load_strict(model, known | added, found.folder)
-    if recipe.train_only_motion:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_("motion_modules" in name)
+    load_start(model, starting_weights(recipe), recipe.initial)
+    freeze(model, recipe)
     return model
 
 
@@ -90,20 +84,34 @@ def check_own_steps(recipe: ScdRecipe) -> None:
     schedule = recipe.schedule
     if recipe.batching.own_steps and not (schedule.zero_terminal_snr and schedule.prediction_type == "v_prediction"):
         raise ScdError(f"{recipe.name}: batching.own_steps needs schedule.zero_terminal_snr and v_prediction", "--set batching.own_steps=0")
+    if recipe.batching.own_steps and recipe.loss.min_snr_gamma:
+        raise ScdError(f"{recipe.name}: min_snr_gamma weighs the noised truth, not batching.own_steps", "--set loss.min_snr_gamma=0.0")
+
+
+def latents_for(
+    recipe: ScdRecipe, data: Path, clips: list[TrainingClip], autoencoder: AnyAutoencoder, report: Report
+) -> list[NDArray[np.float16]]:
+    """The latents that batches look into; not encoded where every reference is seen anew with its targets."""
+    if recipe.augmentation.share >= 1:
+        return no_latents(clips, recipe.model.unet.latent_channels, recipe.model.downscale)
+    return all_latents(data, clips, autoencoder, report)
 
 
 def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Report) -> Progress:
     """Train or go on; the run folder gets checkpoints, log.jsonl and validation sheets (reference | pose | result | truth)."""
     check_own_steps(recipe)
-    autoencoder = strongest_channels(load_autoencoder(Path(recipe.autoencoder)), recipe.model.unet.latent_channels)
-    size: tuple[int, int] = recipe.model.size
-    clips, held_out = (with_frames(load_clips(data, split, size), needed_frames(recipe.batching)) for split in ("train", "val"))
-    with processes().main_process_first():  # the others find them on the disk
-        latents = all_latents(data, clips, autoencoder, size, heard(report))
-    batches = Batches(recipe, clips, latents, autoencoder)
-    loss_weights = channel_weights(autoencoder, as_tensor(np.stack([x[0] for x in latents[:16]])))
-    model = fresh_model(recipe)
+    autoencoder, codec = starting_autoencoder(recipe)
     autoencoder.to(processes().device)
+    sizes, needed = sizes_of(recipe.model, recipe.batching.buckets), needed_frames(recipe.batching)
+    clips = with_frames(load_clips(data, "train", *sizes), needed)
+    held_out = with_frames(load_clips(data, "val", recipe.model.size), needed)
+    with processes().main_process_first():  # the others find them on the disk
+        latents = latents_for(recipe, data, clips, autoencoder, heard(report))
+    batches = Batches(recipe, clips, latents, autoencoder)
+    weighed = recipe.loss.channel_weights
+    channels = recipe.model.unet.latent_channels
+    loss_weights = channel_weights(autoencoder, first_latents(clips, autoencoder)) if weighed else torch.ones(channels)
+    model = fresh_model(recipe)
     validation = Validation(recipe, autoencoder, held_out, run / "sheets")
 
     def weights(average: nn.Module) -> dict[str, Tensor]:
@@ -117,7 +125,7 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
         "kind": "scd",
         "name": recipe.name,
         "recipe": asdict(recipe),
-        "autoencoder": asdict(autoencoder.spec),
+        "autoencoder": codec,
         "data": data_fingerprint(clips),
     }
     rows, samples = recipe.batching.references, recipe.batching.references * recipe.batching.targets

@@ -27,6 +27,7 @@ from engines.pose.garment import boxed, grown
 from engines.train.autoencoder import to_tensor
 from engines.train.batches import pose_tensor, random_style, shifted_timesteps
 from engines.train.distributed import device_of
+from engines.train.objective import channel_offset
 from engines.train.order import Shares, chosen, parts_between
 from engines.train.recipe import Masks, TryonRecipe
 from engines.train.variation import Variation, draw_variation, recoloured, vary_points
@@ -188,6 +189,7 @@ class TryonBatches:
         known_pose = fitting if rng.random() >= batching.drop_pose else fitting._replace(points=None)
         columns, rows = recipe.model.latent_size
         noise = rng.standard_normal((1, recipe.model.unet.latent_channels, rows, columns), dtype=np.float32)
+        noise += channel_offset(rng, 1, noise.shape[1:], recipe.loss.noise_offset)
         times = shifted_timesteps(rng, 1, batching.timestep_shift, recipe.schedule.train_timesteps)
         return TryonRow(fitting, drawn_pose(known_pose, recipe.model.size, style), null, noise, times)
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from engines.core.sampler import ddim_sample, frame_noise
 from engines.evaluate.pixel import Compared, psnr
-from engines.model.autoencoder import Autoencoder
 from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_frames, to_tensor
 from engines.train.frames import TrainingClip
 from engines.train.recipe import ScdRecipe
 from engines.train.sheets import contact_sheet, save_sheet
+from engines.train.start import AnyAutoencoder
 
 Frames = NDArray[np.uint8]
 
@@ -28,7 +28,7 @@ def drawn(clip: TrainingClip, frames: list[int], size: tuple[int, int]) -> Frame
 class Validation:
     """`validation_pairs` references, each with one target (SCD-I) or one window of targets (SCD-V)."""
 
-    def __init__(self, recipe: ScdRecipe, autoencoder: Autoencoder, clips: list[TrainingClip], sheets: Path) -> None:
+    def __init__(self, recipe: ScdRecipe, autoencoder: AnyAutoencoder, clips: list[TrainingClip], sheets: Path) -> None:
         self.recipe, self.autoencoder, self.sheets = recipe, autoencoder, sheets
         size = recipe.model.size
         self.clips = [clips[i % len(clips)] for i in range(recipe.logging.validation_pairs)]
@@ -65,7 +65,12 @@ class Validation:
         noise = np.concatenate([frame_noise(shape, times, recipe.seed + clip, shared) for clip in range(len(self.references))])
         latents = ddim_sample(predict, noise, recipe.schedule, recipe.sampling.steps)
         return to_frames(
-            torch.cat([self.autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32))) for x in np.array_split(latents, 8)])
+            torch.cat(
+                [
+                    self.autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32)))
+                    for x in np.array_split(latents, min(8, len(latents)))
+                ]
+            )
         )
 
     def __call__(self, model: SCD, step: int) -> dict[str, float]:

@@ -10,9 +10,8 @@ from torch import nn
 from engines.core.schedule import NoiseSchedule
 from engines.core.specs import ModelSpec, MotionSpec, PoseEncoderSpec, Sampling, TextSpec, UNetSpec
 from engines.model.checkpoint import prefixed, save_checkpoint
-from engines.model.loading import STABLE
 from engines.model.scd import SCD
-from engines.model.stable_vae import StableVae
+from engines.model.stable_vae import STABLE, StableVae
 from tests.model.tiny import stirred
 
 CHANNELS, HEADS, TEXT, TOKENS = (32, 64, 64, 64), 2, 24, 7  # heads 16 and 32 wide: what TensorRT fuses

@@ -17,45 +17,11 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from engines.core.errors import ScdError  # noqa: E402
 from engines.model import pretrained  # noqa: E402
 from engines.model.pretrained import add_motion, load_stable_diffusion  # noqa: E402
-from tests.model.stable import CHANNELS, DIFFUSERS, HEADS, TEXT, VAE  # noqa: E402
-from tests.model.tiny import stirred  # noqa: E402
+from tests.model.hub import write_adapter, write_stable_diffusion  # noqa: E402
+from tests.model.stable import HEADS, TOKENS  # noqa: E402
 
 UNET_FILE = Path("unet") / "diffusion_pytorch_model.safetensors"
 SIZE = (64, 128)
-POSITIONS = 7
-
-
-def write_text_encoder(folder: Path) -> None:
-    """CLIP's text model and tokenizer, as small as they get: the empty prompt needs the two markers alone."""
-    words = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2, "a": 3}
-    tokenizer = folder / "tokenizer"
-    tokenizer.mkdir()
-    (tokenizer / "vocab.json").write_text(json.dumps(words))
-    (tokenizer / "merges.txt").write_text("#version: 0.2\n")
-    config = {
-        "bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
-        "model_max_length": POSITIONS, "tokenizer_class": "CLIPTokenizer",
-    }  # fmt: skip
-    (tokenizer / "tokenizer_config.json").write_text(json.dumps(config))
-    torch.manual_seed(3)
-    sizes = {"hidden_size": TEXT, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = transformers.CLIPTextConfig(
-        vocab_size=len(words), max_position_embeddings=POSITIONS, bos_token_id=0, eos_token_id=1, pad_token_id=1, **sizes
-    )
-    transformers.CLIPTextModel(text).save_pretrained(folder / "text_encoder")
-
-
-def write_stable_diffusion(folder: Path) -> Path:
-    """A pipeline folder of diffusers, tiny."""
-    torch.manual_seed(0)
-    diffusers.UNet2DConditionModel(**DIFFUSERS).save_pretrained(folder / "unet")
-    diffusers.AutoencoderKL(**VAE).save_pretrained(folder / "vae")
-    diffusers.PNDMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000
-    ).save_pretrained(folder / "scheduler")  # fmt: skip
-    write_text_encoder(folder)
-    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +36,14 @@ def folder(written: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("adapter") / "v2"
-    torch.manual_seed(1)
-    made = diffusers.MotionAdapter(
-        block_out_channels=CHANNELS, motion_num_attention_heads=HEADS, motion_norm_num_groups=8, use_motion_mid_block=True
-    )
-    stirred(made).save_pretrained(out)
-    return out
+    return write_adapter(tmp_path_factory.mktemp("adapter") / "v2")
 
 
 def test_a_folder_of_stable_diffusion_is_an_image_model(folder: Path) -> None:
     saved = load_stable_diffusion(folder, SIZE)
     theirs = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet")
     encoder = transformers.CLIPTextModel.from_pretrained(folder / "text_encoder")
-    tokens = torch.tensor([[0] + [1] * (POSITIONS - 1)])  # the start marker, and end markers to the end
+    tokens = torch.tensor([[0] + [1] * (TOKENS - 1)])  # the start marker, and end markers to the end
     with torch.no_grad():
         prompt = encoder(tokens).last_hidden_state
         assert torch.allclose(saved.model.unet.prompt, prompt, atol=1e-6)

@@ -26,7 +26,11 @@ def batches(share: float, drop_reference: float = 0.0, shared_noise: float = 0.0
     points = rng.uniform(0, 32, (5, 1, 133, 3)).astype(np.float32)
     clips = [
         SimpleNamespace(
-            clip=SimpleNamespace(frames=5), frames=rng.integers(0, 256, (5, 64, 32, 3), dtype=np.uint8), points=points, points_size=(32, 64)
+            clip=SimpleNamespace(frames=5),
+            frames=rng.integers(0, 256, (5, 64, 32, 3), dtype=np.uint8),
+            points=points,
+            points_size=(32, 64),
+            size=(32, 64),
         )
         for _ in range(3)
     ]
@@ -77,8 +81,16 @@ def test_shifted_timesteps_favour_the_noisy_end() -> None:
 
 def test_video_targets_are_neighbours() -> None:
     batching = Batching(
-        references=1, targets=4, consecutive=True, drop_reference=0, drop_ref_pose=0, drop_pose=0, buckets=(), timestep_shift=1,
-        shared_noise=(0, 0), own_steps=0,
-    )  # fmt: skip
+        references=1,
+        targets=4,
+        consecutive=True,
+        drop_reference=0,
+        drop_ref_pose=0,
+        drop_pose=0,
+        buckets=(),
+        timestep_shift=1,
+        shared_noise=(0, 0),
+        own_steps=0,
+    )
     _, frames = choose_frames(np.random.default_rng(0), 9, batching)
     assert (np.diff(frames) == 1).all()

@@ -17,7 +17,8 @@ from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.model.checkpoint import save_checkpoint  # noqa: E402
 from engines.train.recipe import TryonRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
-from engines.train.tryon import Start, tryon_loss  # noqa: E402
+from engines.train.start import starting_autoencoder  # noqa: E402
+from engines.train.tryon import tryon_loss  # noqa: E402
 from engines.train.tryon_batches import Encoder, TryonBatches, hidden, plain_fitting  # noqa: E402
 from tests.core.pair_trees import viton  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
@@ -97,8 +98,8 @@ def test_the_second_column_of_the_list_is_not_used(data: Path, autoencoder: Path
 
 def test_noise_lies_in_the_mask_alone_and_the_loss_looks_nowhere_else(data: Path, autoencoder: Path) -> None:
     recipe = recipe_of(settings(autoencoder, 1, "batching.drop_reference=0.0"))
-    start = Start(recipe)
-    batch = TryonBatches(recipe, train_pairs(data), Encoder(start.autoencoder, False)).make(0)
+    codec = starting_autoencoder(recipe)[0]
+    batch = TryonBatches(recipe, train_pairs(data), Encoder(codec, False)).make(0)
     seen: list[torch.Tensor] = []
 
     class Spy:
@@ -130,7 +131,7 @@ def test_what_the_mask_hides_cannot_be_seen_in_the_known_part(data: Path) -> Non
 
 def test_the_same_step_gives_the_same_batch_and_another_gives_another(data: Path, autoencoder: Path) -> None:
     recipe = recipe_of(settings(autoencoder, 1))
-    encoder = Encoder(Start(recipe).autoencoder, False)
+    encoder = Encoder(starting_autoencoder(recipe)[0], False)
     first, again = (TryonBatches(recipe, train_pairs(data), encoder).make(3) for _ in range(2))
     assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in first.__dict__)
     other = TryonBatches(recipe, train_pairs(data), encoder).make(4)
@@ -139,7 +140,7 @@ def test_the_same_step_gives_the_same_batch_and_another_gives_another(data: Path
 
 def test_a_worn_garment_is_what_the_mask_covers_on_white(data: Path, autoencoder: Path) -> None:
     pairs = train_pairs(data)
-    encoder = Encoder(Start(recipe_of(settings(autoencoder, 1))).autoencoder, False)
+    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], False)
     flat, worn = (
         TryonBatches(recipe_of(settings(autoencoder, 1, f"batching.worn={share}", "augmentation.share=0.0")), pairs, encoder).draft(
             0, range(3)
@@ -183,20 +184,11 @@ def test_the_recipe_of_stable_diffusion_starts_from_its_folder_and_what_it_makes
     pytest.importorskip("diffusers")
     pytest.importorskip("transformers")
     from engines.model.loading import load_model
-    from tests.model.stable import CHANNELS, DIFFUSERS, HEADS, TEXT
-    from tests.model.test_pretrained import POSITIONS, write_stable_diffusion
+    from tests.model.hub import TINY_STABLE, write_stable_diffusion
 
-    folder = write_stable_diffusion(tmp_path / "stable-tiny")
-    attention = [str(kind == "CrossAttnDownBlock2D").lower() for kind in DIFFUSERS["down_block_types"]]
-    tiny = [
-        "model.size=[64,64]", f"model.unet.channels={list(CHANNELS)}", f"model.unet.attention=[{','.join(attention)}]",
-        f"model.unet.layers_per_block={DIFFUSERS['layers_per_block']}", f"model.unet.heads={HEADS}", "model.unet.groups=8",
-    ]  # fmt: skip
-    path = tmp_path / "recipe.toml"
-    text = RECIPE.with_name("sd15-vitonhd.toml").read_text().replace("tokens = 77", f"tokens = {POSITIONS}")
-    path.write_text(text.replace("channels = 768", f"channels = {TEXT}"))
+    folder, path = write_stable_diffusion(tmp_path / "stable-tiny"), RECIPE.with_name("sd15-vitonhd.toml")
     few = ["optim.steps=2", 'optim.precision="fp32"', "batching.pairs=2", "logging.validation_pairs=1", "sampling.steps=2"]
-    train(path, [*tiny, *few, f"initial={folder}", "logging.log_every=1"], tmp_path / "run", data, False, NullReport())
+    train(path, [*TINY_STABLE, *few, f"initial={folder}", "logging.log_every=1"], tmp_path / "run", data, False, NullReport())
     assert np.isfinite(losses(tmp_path / "run")).all()
     saved = load_model(tmp_path / "run")
     assert saved.facts["task"] == "tryon"
