@@ -21,7 +21,7 @@ from engines.model.baselines import build_model
 from engines.model.layers import set_recompute
 from engines.model.pretrained import is_diffusers
 from engines.model.stable_vae import STABLE, VAE_15, StableVae
-from engines.train.autoencoder import AutoencoderLoss
+from engines.train.autoencoder import DOWNSCALE, AutoencoderLoss, Pictures
 from engines.train.batches import Batch, needed_frames
 from engines.train.buckets import sizes_of
 from engines.train.optimizer import AT_THE_EDGE
@@ -81,7 +81,8 @@ def batch_of(recipe: Recipe, rows: int, size: tuple[int, int]) -> Any:
     """Zeros in the shapes of so many rows."""
     width, height = size
     if isinstance(recipe, AutoencoderRecipe):
-        return torch.zeros(rows, 3, height, width)
+        channels = recipe.autoencoder.latent_channels
+        return Pictures(torch.zeros(rows, 3, height, width), torch.zeros(rows, channels, height // DOWNSCALE, width // DOWNSCALE))
     channels, down = recipe.model.unet.latent_channels, recipe.model.downscale
 
     def latents(count: int, deep: int = channels) -> Tensor:

@@ -6,10 +6,8 @@ One file a clip, so a data set that is still being written can be read, and a st
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,8 +19,6 @@ from engines.media.fit import fit_and_pad
 from engines.media.images import read_image
 from engines.pose.files import load_track
 from engines.train.buckets import nearest_size
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -104,16 +100,3 @@ def with_frames(clips: list[TrainingClip], least: int) -> list[TrainingClip]:
             "make clips with more --frames, or lower batching.targets with --set",
         )
     return long
-
-
-def prefetched(make: Callable[[int], T], start: int, stop: int) -> Iterator[T]:
-    """make(start), make(start + 1) ... with the next one prepared in a thread while the current one is used."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(make, start) if start < stop else None
-        for step in range(start, stop):
-            assert future is not None
-            current = future.result()
-            future = pool.submit(make, step + 1) if step + 1 < stop else None
-            yield current

@@ -98,6 +98,8 @@ class Learner:
         set_recompute(stage.module, optim.checkpointing)
         stage.loss.to(accelerator.device)
         self.sharded = accelerator.distributed_type == DistributedType.FSDP
+        if self.sharded:  # it cannot cut weights that lie channels-last
+            stage.loss.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.average = Average(stage.module, optim.ema_decay, self.sharded)
 
     def start(self, checkpoint: Checkpoint | None) -> None:

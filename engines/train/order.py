@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.core.errors import ScdError
-from engines.train.frames import prefetched
 
 T = TypeVar("T")
 
@@ -40,6 +39,19 @@ class Shares:
 
 
 ALONE = Shares(0, 1, 1)
+
+
+def prefetched(make: Callable[[int], T], start: int, stop: int) -> Iterator[T]:
+    """make(start), make(start + 1) ... with the next one prepared in a thread while the current one is used."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(make, start) if start < stop else None
+        for step in range(start, stop):
+            assert future is not None
+            current = future.result()
+            future = pool.submit(make, step + 1) if step + 1 < stop else None
+            yield current
 
 
 def parts_between(make: Callable[[int, range], T], shares: Shares, total: int, start: int, stop: int) -> Iterator[T]:

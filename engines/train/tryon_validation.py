@@ -17,6 +17,7 @@ from engines.model.stable_vae import StableVae
 from engines.pose.draw import DrawStyle
 from engines.train.autoencoder import to_frames
 from engines.train.batches import pose_tensor
+from engines.train.distributed import device_of
 from engines.train.recipe import TryonRecipe
 from engines.train.sheets import contact_sheet, save_sheet
 from engines.train.tryon_batches import Encoder, drawn_pose, hidden, plain_fitting
@@ -43,24 +44,25 @@ class TryonValidation:
     @torch.inference_mode()
     def sample(self, model: SCD) -> Frames:
         """The repainted canvases, uint8 (n, H, W, 3)."""
-        recipe, fittings = self.recipe, self.fittings
+        recipe, fittings, device = self.recipe, self.fittings, device_of(model)
         mask = np.stack([latent_mask(f.mask, recipe.model.downscale) for f in fittings])[:, None]
-        known = Known(self.encoder([hidden(f) for f in fittings]).numpy(), mask)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-            features = model.pose_encoder(pose_tensor([np.zeros_like(self.poses[0]), *self.poses]))
+        known = Known(self.encoder([hidden(f) for f in fittings]).cpu().numpy(), mask)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            features = model.pose_encoder(pose_tensor([np.zeros_like(self.poses[0]), *self.poses]).to(device))
             kv = model.reference(self.encoder([f.garment for f in fittings]), features[:1].expand(len(fittings), -1, -1, -1))
 
         def predict(latents: NDArray[np.float32], timestep: int) -> NDArray[np.float32]:
-            x = torch.from_numpy(known.mixed(latents))
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-                out: Tensor = model.target(x, torch.tensor([float(timestep)]), features[1:], kv, 0)
-            array: NDArray[np.float32] = out.float().numpy()
+            x = torch.from_numpy(known.mixed(latents)).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+                out: Tensor = model.target(x, torch.tensor([float(timestep)], device=device), features[1:], kv, 0)
+            array: NDArray[np.float32] = out.float().cpu().numpy()
             return array
 
         noise = np.stack([np.random.default_rng([recipe.seed, i]).standard_normal(known.latents.shape[1:]) for i in range(len(fittings))])
         latents = ddim_sample(predict, noise.astype(np.float32), recipe.schedule, recipe.sampling.steps)
         whole = known.mixed(latents)
-        return to_frames(torch.cat([self.autoencoder.decode(torch.from_numpy(x)) for x in np.array_split(whole, max(1, len(whole) // 4))]))
+        parts = [torch.from_numpy(x).to(device) for x in np.array_split(whole, max(1, len(whole) // 4))]
+        return to_frames(torch.cat([self.autoencoder.decode(part).cpu() for part in parts]))
 
     def __call__(self, model: SCD, step: int) -> dict[str, float]:
         result = self.sample(model)
