@@ -34,7 +34,7 @@ def to_tensor(frames: NDArray[np.uint8]) -> Tensor:
 
 def to_frames(images: Tensor) -> NDArray[np.uint8]:
     """(n, 3, H, W) about [-1, 1] -> uint8 (n, H, W, 3)."""
-    array: NDArray[np.uint8] = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    array: NDArray[np.uint8] = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return array
 
 

@@ -29,14 +29,19 @@ def read(recipe: Path, overrides: Sequence[str], data: Path | None) -> "Recipe":
     return parse(TryonRecipe, table, str(recipe)) if table.get("kind") == "tryon" else parse(ScdRecipe, table, str(recipe))
 
 
-def train(recipe: Path, overrides: Sequence[str], out: Path, data: Path | None, resume: bool, report: Report) -> dict[str, Any]:
-    """Run the stage that the recipe describes. `data` stands in for the recipe's own `data`. Returns a summary for --json."""
+def train(recipe: Path, overrides: Sequence[str], out: Path, data: Path | None, resume: bool, report: Report) -> dict[str, Any] | None:
+    """Run the stage that the recipe describes. `data` stands in for the recipe's own `data`. Returns a summary for --json, in the first
+    process of several; None in the others."""
     read_recipe = read(recipe, overrides, data)
+    from engines.train.distributed import heard, processes
+
     if not resume and any(out.glob("step-*")):
         raise ScdError(f"{out} already holds a training run", "go on with --resume or name another folder with --out")
     if resume and not any(out.glob("step-*")):
-        report.note(f"no checkpoint in {out} to go on from: starting at step 0")
+        heard(report).note(f"no checkpoint in {out} to go on from: starting at step 0")
     progress = stage_of(read_recipe, out, resume, report)
+    if not processes().is_main_process:
+        return None
     return {"run": str(out), "step": progress.step, "last_loss": progress.losses[-1] if progress.losses else None}
 
 

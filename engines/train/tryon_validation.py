@@ -62,7 +62,7 @@ class TryonValidation:
         latents = ddim_sample(predict, noise.astype(np.float32), recipe.schedule, recipe.sampling.steps)
         whole = known.mixed(latents)
         parts = [torch.from_numpy(x).to(device) for x in np.array_split(whole, max(1, len(whole) // 4))]
-        return to_frames(torch.cat([self.autoencoder.decode(part).cpu() for part in parts]))
+        return to_frames(torch.cat([self.autoencoder.decode(part) for part in parts]))
 
     def __call__(self, model: SCD, step: int) -> dict[str, float]:
         result = self.sample(model)

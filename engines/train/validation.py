@@ -16,6 +16,7 @@ from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_frames, to_tensor
 from engines.train.batches import pose_tensor
+from engines.train.distributed import device_of
 from engines.train.frames import TrainingClip
 from engines.train.recipe import ScdRecipe
 from engines.train.sheets import contact_sheet, save_sheet
@@ -43,8 +44,9 @@ def pairs_of(model: SCD, recipe: ScdRecipe, autoencoder: AnyAutoencoder, wanted:
     """What the targets see of their references; None for a model that learns without."""
     if recipe.batching.drop_reference == 1:
         return None
-    latents = autoencoder.encode(to_tensor(wanted.references))
-    features = model.pose_encoder(pose_tensor(list(wanted.ref_poses)))
+    device = device_of(model)
+    latents = autoencoder.encode(to_tensor(wanted.references).to(device))
+    features = model.pose_encoder(pose_tensor(list(wanted.ref_poses)).to(device))
     return repeat_kv(read_reference(model, latents, features, autoencoder.decode), len(wanted.poses) // len(wanted.references))
 
 
@@ -52,20 +54,20 @@ def pairs_of(model: SCD, recipe: ScdRecipe, autoencoder: AnyAutoencoder, wanted:
 def sampled(model: SCD, recipe: ScdRecipe, autoencoder: AnyAutoencoder, wanted: Wanted, noise: NDArray[np.float32]) -> Frames:
     """Pictures uint8 (R x T, H, W, 3) that a model of any kind makes from noise (R x T, C, h, w), as the recipe samples."""
     poses = np.zeros_like(wanted.poses) if recipe.batching.drop_pose == 1 else wanted.poses  # what the model has learnt on
-    clips = len(wanted.references) if recipe.model.motion else 0
-    with torch.autocast("cpu", torch.bfloat16):
-        kv, features = pairs_of(model, recipe, autoencoder, wanted), model.pose_encoder(pose_tensor(list(poses)))
+    clips, device = len(wanted.references) if recipe.model.motion else 0, device_of(model)
+    with torch.autocast(device.type, torch.bfloat16):
+        kv, features = pairs_of(model, recipe, autoencoder, wanted), model.pose_encoder(pose_tensor(list(poses)).to(device))
 
     def predict(latents: NDArray[np.float32], timestep: int) -> NDArray[np.float32]:
-        x = torch.from_numpy(np.asarray(latents, np.float32))
-        with torch.autocast("cpu", torch.bfloat16):
-            out: Tensor = model.target(x, torch.tensor([float(timestep)]), features, kv, clips)
-        array: NDArray[np.float32] = out.float().numpy()
+        x = torch.from_numpy(np.asarray(latents, np.float32)).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            out: Tensor = model.target(x, torch.tensor([float(timestep)], device=device), features, kv, clips)
+        array: NDArray[np.float32] = out.float().cpu().numpy()
         return array
 
     latents = ddim_sample(predict, noise, recipe.schedule, recipe.sampling.steps)
     parts = np.array_split(latents, min(8, len(latents)))
-    return to_frames(torch.cat([autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32))) for x in parts]))
+    return to_frames(torch.cat([autoencoder.decode(torch.from_numpy(np.asarray(x, np.float32)).to(device)) for x in parts]))
 
 
 class Validation:

@@ -69,4 +69,6 @@ def train(
         raise UsageError("scd train needs a folder for its run", "name it with --out DIR")
     from engines.train.run import train as work
 
-    result(work(find_recipe(recipe), changes or [], out, data, resume, Console()), as_json, out)
+    summary = work(find_recipe(recipe), changes or [], out, data, resume, Console())
+    if summary is not None:
+        result(summary, as_json, out)
