@@ -26,7 +26,6 @@ from engines.train.recipe import ScdRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.scd import ScdLoss, fresh_model  # noqa: E402
 from engines.train.validation import Validation, Wanted, drawn, pairs_of, sampled  # noqa: E402
-from tests.train.tiny_data import write_data  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 MINI, FULL = RECIPES / "mini" / "ablation", RECIPES / "ablation"
@@ -96,11 +95,6 @@ def test_the_base_is_the_rows_network_without_reference_and_pose() -> None:
         "name": "ablation-mini-base", "initial": "", "batching.drop_reference": 1.0, "batching.drop_pose": 1.0,
     }  # fmt: skip
     assert base.keys() == scd.keys()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -24,21 +24,8 @@ from engines.train.order import ALONE, Shares, chosen, parts_between  # noqa: E4
 from engines.train.recipe import Logging, Optim  # noqa: E402
 from tests.model.tiny import tiny_scd  # noqa: E402
 from tests.train.test_training import RECIPES, SMALL, losses, run, scd_settings, steps  # noqa: E402
-from tests.train.tiny_data import write_data  # noqa: E402
 
 ROWS = 4
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def autoencoder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("ae") / "run"
-    run("autoencoder", SMALL + steps(2), out, data)
-    return out
 
 
 class Line(nn.Module):

@@ -18,23 +18,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from engines.model import checkpoint as checkpoints  # noqa: E402
-from tests.train.test_training import SMALL, losses, run, scd_settings, steps  # noqa: E402
-from tests.train.tiny_data import write_data  # noqa: E402
+from tests.train.test_training import losses, run, scd_settings  # noqa: E402
 
 TREE = Path(__file__).parents[2]
 ENOUGH = 180.0  # seconds for anything here, on a busy machine
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def autoencoder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("ae") / "run"
-    run("autoencoder", SMALL + steps(2), out, data)
-    return out
 
 
 def settings(autoencoder: Path, count: int, *more: str) -> list[str]:

@@ -24,18 +24,12 @@ from engines.train.start import starting_autoencoder  # noqa: E402
 from scd_cli.recipes import find_recipe  # noqa: E402
 from tests.core.pair_trees import viton  # noqa: E402
 from tests.model.hub import TINY_STABLE, write_adapter, write_stable_diffusion  # noqa: E402
-from tests.train.tiny_data import write_data  # noqa: E402
 
 SHORT = [
     "optim.steps=2", "logging.log_every=1", "logging.validation_pairs=1", "sampling.steps=2", "optim.learning_rate=1e-3",
 ]  # fmt: skip
 IMAGE = [*TINY_STABLE, *SHORT, "batching.references=2"]
 VIDEO = [*IMAGE, "batching.targets=3", "model.motion.heads=2", "sampling.window=3", "sampling.overlap=1"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,6 @@ from engines.train.scd import fresh_model  # noqa: E402
 from engines.train.tracking import Log  # noqa: E402
 from engines.train.validation import Validation  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
-from tests.train.tiny_data import write_data  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "mini"
 SMALL = [
@@ -55,24 +54,12 @@ def steps(count: int, precision: str = "fp32") -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
-
-
 def run(stage: str, overrides: list[str], out: Path, data: Path, resume: bool = False) -> dict[str, Any]:
     return train(RECIPES / f"{stage}.toml", overrides, out, data, resume, NullReport())
 
 
 def losses(out: Path) -> list[float]:
     return [line["loss"] for line in map(json.loads, (out / "log.jsonl").read_text().splitlines()) if "loss" in line]
-
-
-@pytest.fixture(scope="module")
-def autoencoder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("ae") / "run"
-    run("autoencoder", SMALL + steps(4), out, data)
-    return out
 
 
 def scd_settings(autoencoder: Path, count: int) -> list[str]:
