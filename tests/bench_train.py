@@ -69,7 +69,7 @@ def training_step(recipe: Any) -> Callable[[], None]:
     from engines.train.optimizer import Optimizer
 
     torch.manual_seed(0)
-    loss = loss_of(recipe)
+    loss = loss_of(recipe, None)
     parameters = dict(loss.model.named_parameters())
     optimizer, zeros = Optimizer(recipe.optim, parameters), batch_of(recipe, recipe.batching.references, recipe.model.size)
     fields = {
@@ -99,7 +99,7 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
 
     recipe = recipe_for(options.way, options)
     with fake():
-        count = sum(parameter.numel() for parameter in loss_of(recipe).parameters())
+        count = sum(parameter.numel() for parameter in loss_of(recipe, None).parameters())
     torch.ones(64, 64) @ torch.ones(64, 64)
     before = resident_bytes()
     figures = timed(training_step(recipe), options.steps)

@@ -33,3 +33,10 @@ def test_both_ways_differ_in_the_second_unet_alone() -> None:
     assert ours.model.reference_net is None
     assert theirs.model.reference_net is not None
     assert (ours.model.unet, ours.optim, ours.batching) == (theirs.model.unet, theirs.optim, theirs.batching)
+
+
+@pytest.mark.parametrize("way", bench_train.WAYS)
+def test_a_step_is_measured(way: str) -> None:
+    found = bench_train.one(argparse.Namespace(way=way, full=False, references=1, targets=1, checkpointing=True, size=64, steps=1))
+    assert found["seconds"] > 0
+    assert found["bytes"] > 4 * found["parameters"]
