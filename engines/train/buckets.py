@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from math import log
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.core.errors import ScdError
 from engines.core.specs import ModelSpec, self_attention_sites
+from engines.train.order import BUCKETS, SAMPLES, permutation
 
 Size = tuple[int, int]
 
@@ -31,12 +30,6 @@ def nearest_size(own: Size, sizes: Sequence[Size]) -> Size:
     return min(sizes, key=lambda size: abs(log(size[0] / size[1]) - log(own[0] / own[1])))
 
 
-@lru_cache(8)
-def shuffled(seed: int, stream: int, turn: int, total: int) -> NDArray[np.int64]:
-    """0 .. total - 1 in the order of one pass."""
-    return np.random.default_rng([seed, stream, turn]).permutation(total)
-
-
 class BucketOrder:
     """The samples of each step, all of one bucket: a function of seed and step alone, whatever number of processes does the work.
 
@@ -55,9 +48,9 @@ class BucketOrder:
         """Sample numbers of a step."""
         total = len(self.bucket_of)
         cycle, place = divmod(step, total)
-        buckets = self.bucket_of[shuffled(self.seed, 8, cycle, total)[: place + 1]]  # each step has the bucket of a sample
+        buckets = self.bucket_of[permutation(self.seed, BUCKETS, cycle, total)[: place + 1]]  # each step has the bucket of a sample
         members = self.members[buckets[-1]]
         turn = cycle * len(members) + int((buckets[:-1] == buckets[-1]).sum())
         places = range(turn * self.count, (turn + 1) * self.count)
-        own = [shuffled(self.seed, 7, place // len(members), len(members))[place % len(members)] for place in places]
+        own = [permutation(self.seed, SAMPLES, place // len(members), len(members))[place % len(members)] for place in places]
         return [int(members[number]) for number in own]

@@ -37,9 +37,8 @@ def heard(report: Report) -> Report:
     return report if processes().is_main_process else NullReport()
 
 
-def accelerator_for(optim: Optim, trackers: list[str], run: Path, unused: bool) -> Accelerator:
-    """What moves, wraps and scales for a run of these settings; `unused`: some weights get no gradient. ScdError for what this machine, or
-    the training, cannot do."""
+def accelerator_for(optim: Optim, trackers: list[str], run: Path) -> Accelerator:
+    """What moves, wraps and scales for a run of these settings. ScdError for what this machine, or the training, cannot do."""
     state = processes()
     if optim.precision == "fp16" and state.device.type == "cpu":
         raise ScdError("optim.precision fp16 needs a GPU", "on CPUs: --set optim.precision=bf16 or fp32")
@@ -50,7 +49,7 @@ def accelerator_for(optim: Optim, trackers: list[str], run: Path, unused: bool) 
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=optim.accumulate),
         log_with=trackers or None,
         project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run / "trackers")),
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True, find_unused_parameters=unused)],
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     check_sharding(accelerator, optim)
     return accelerator

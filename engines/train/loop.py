@@ -23,7 +23,6 @@ from engines.core.errors import ScdError
 from engines.core.report import Report
 from engines.model.checkpoint import Checkpoint, latest, load_strict, mark, prefixed, save_checkpoint, under
 from engines.model.layers import set_recompute
-from engines.model.reference_net import ReferenceNet
 from engines.train.average import Average, trainable
 from engines.train.distributed import accelerator_for, heard, lost_process_named, whole
 from engines.train.optimizer import Optimizer
@@ -159,8 +158,7 @@ class Loop:
 
     def __init__(self, stage: Stage, optim: Optim, logging: Logging, run: Path, report: Report) -> None:
         self.stage, self.optim, self.logging, self.run, self.report = stage, optim, logging, run, heard(report)
-        unused = isinstance(stage.module, ReferenceNet)  # its reading UNet goes on past the last layer that is read
-        self.accelerator = accelerator_for(optim, check_trackers(logging.trackers), run, unused)
+        self.accelerator = accelerator_for(optim, check_trackers(logging.trackers), run)
         self.shares = Shares(self.accelerator.process_index, self.accelerator.num_processes, optim.accumulate)
         self.shares.check(stage.rows)
         self.first = self.accelerator.is_main_process

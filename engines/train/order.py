@@ -59,14 +59,17 @@ def parts_between(make: Callable[[int, range], T], shares: Shares, total: int, s
     return prefetched(lambda n: make(n // shares.parts, shares.rows(total, n % shares.parts)), start * shares.parts, stop * shares.parts)
 
 
-@lru_cache(maxsize=2)  # a step touches two passes at most, but where the data is smaller than a batch
-def permutation(seed: int, turn: int, total: int) -> NDArray[np.int64]:
-    """The order of the samples in a pass over them."""
-    return np.random.default_rng([seed, 7, turn]).permutation(total)
+SAMPLES, BUCKETS = 7, 8  # streams of random numbers beside those of rows
+
+
+@lru_cache(maxsize=8)  # a step touches two passes at most, but where the data is smaller than a batch
+def permutation(seed: int, stream: int, turn: int, total: int) -> NDArray[np.int64]:
+    """0 .. total - 1 in the order of one pass."""
+    return np.random.default_rng([seed, stream, turn]).permutation(total)
 
 
 def chosen(seed: int, step: int, rows: range, count: int, total: int) -> list[int]:
     """The sample numbers, 0 .. total - 1, of these rows of a step of `count`: step after step walks through a fresh permutation for each
     pass."""
     places = [step * count + row for row in rows]
-    return [int(permutation(seed, place // total, total)[place % total]) for place in places]
+    return [int(permutation(seed, SAMPLES, place // total, total)[place % total]) for place in places]
