@@ -53,7 +53,7 @@ def save_checkpoint(run: Path, weights: Mapping[str, Tensor], state: Mapping[str
     temporary.mkdir(parents=True)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary / WEIGHTS)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary / STATE)
-    (temporary / FACTS).write_text(json.dumps(facts, indent=1, default=asdict) + "\n")
+    write_facts(temporary, facts)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
     prune(run, keep)

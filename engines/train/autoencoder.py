@@ -104,7 +104,7 @@ def train_autoencoder(recipe: AutoencoderRecipe, data: Path, run: Path, resume: 
         assert isinstance(average, Autoencoder)
         with torch.inference_mode():
             parts = [to_tensor(x).to(device_of(average)) for x in np.array_split(test, 6)]
-            out = to_frames(torch.cat([average.decode(average.encode(x)).cpu() for x in parts]))
+            out = to_frames(torch.cat([average.decode(average.encode(x)) for x in parts]))
         save_sheet(run / "sheets" / f"{step:06d}.png", contact_sheet([test[:12], out[:12]]))
         return {"psnr": float(np.mean([psnr(Compared(a, b)) for a, b in zip(out, test, strict=True)]))}
 

@@ -24,7 +24,7 @@ from engines.model.stable_vae import STABLE, VAE_15, StableVae
 from engines.train.autoencoder import DOWNSCALE, AutoencoderLoss, Pictures
 from engines.train.batches import Batch, needed_frames
 from engines.train.buckets import sizes_of
-from engines.train.optimizer import AT_THE_EDGE
+from engines.train.optimizer import is_inner
 from engines.train.recipe import AutoencoderRecipe, Optim, Recipe, TryonRecipe
 from engines.train.scd import ScdLoss
 from engines.train.simulate import encoding_flop, fake, simulate
@@ -117,8 +117,7 @@ def moment_bytes(model: nn.Module, optim: Optim) -> int:
     """The optimizer's state."""
 
     def each(name: str, parameter: nn.Parameter) -> float:
-        matrix = parameter.dim() in (2, 4) and not any(part in name for part in AT_THE_EDGE)
-        return MUON_MOMENT if optim.muon_learning_rate and matrix else MOMENTS[optim.optimizer]
+        return MUON_MOMENT if optim.muon_learning_rate and is_inner(name, parameter) else MOMENTS[optim.optimizer]
 
     return int(sum(each(n, p) * p.numel() for n, p in model.named_parameters() if p.requires_grad))
 

@@ -21,9 +21,14 @@ def as_matrix(tensor: Tensor) -> Tensor:
     return tensor.permute(0, 2, 3, 1).flatten(1) if tensor.dim() == 4 else tensor
 
 
+def is_inner(name: str, parameter: nn.Parameter) -> bool:
+    """Whether it is a matrix, or a convolution's, inside the network."""
+    return parameter.dim() in (2, 4) and not any(part in name for part in AT_THE_EDGE)
+
+
 def is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Whether Muon takes it: a matrix inside the network whose memory can be seen as one."""
-    if parameter.dim() not in (2, 4) or any(part in name for part in AT_THE_EDGE):
+    """Whether Muon takes it: an inner one whose memory can be seen as a matrix."""
+    if not is_inner(name, parameter):
         return False
     return as_matrix(parameter.data).data_ptr() == parameter.data_ptr()
 
