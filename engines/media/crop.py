@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MARGIN = 0.25  # of the mask's longer side, left around it: what the network sees of body and background
+MARGIN = 0.12  # of the mask's longer side, left around it: what the network sees of body and background
 
 
 @dataclass(frozen=True, slots=True)

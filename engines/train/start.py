@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from engines.core.bundle import SHIPPED
@@ -26,6 +27,7 @@ from engines.train.recipe import ScdRecipe, TryonRecipe
 AnyRecipe = ScdRecipe | TryonRecipe
 AnyAutoencoder = Autoencoder | StableVae
 TABLES = "pos_embed.pe"  # ending of the position tables of AnimateDiff's modules: computed, not learnt
+ATTENTION = ".attentions."  # part of the names of a level's attention
 MOTION = "motion_modules"  # part of the names of all that is in motion modules
 
 
@@ -105,11 +107,17 @@ def image_or_video(recipe: AnyRecipe, source: Path) -> dict[str, Tensor]:
     found = checkpoints.need(source, "scd", "--set initial=RUN")
     spec = parse(ModelSpec, found.facts["recipe"]["model"], str(found.folder))
     crossing = recipe.model.unet.text if recipe.model.condition == "picture" else spec.unet.text  # what that baseline adds or replaces
-    agree("unet", replace(spec.unet, text=crossing), recipe.model.unet, found.folder)
+    levels = with_attention(spec.unet.attention, recipe.model.unet.attention)
+    agree("unet", replace(spec.unet, text=crossing, attention=levels), recipe.model.unet, found.folder)
     agree("pose", spec.pose, recipe.model.pose, found.folder)
     if spec.motion is not None and recipe.model.motion is not None:
         agree("motion", spec.motion, recipe.model.motion, found.folder)
     return under("scd", found.weights())
+
+
+def with_attention(found: tuple[bool, ...], wanted: tuple[bool, ...]) -> tuple[bool, ...]:
+    """The levels that have attention once those are added that the recipe has more: `load_start` makes their layers."""
+    return tuple(a or b for a, b in zip(found, wanted, strict=True)) if len(found) == len(wanted) else found
 
 
 def adapter_weights(recipe: ScdRecipe, motion: MotionSpec, name: str) -> dict[str, Tensor]:
@@ -130,14 +138,21 @@ def adapter_weights(recipe: ScdRecipe, motion: MotionSpec, name: str) -> dict[st
 
 def load_start(model: nn.Module, known: Mapping[str, Tensor], where: str) -> None:
     """Put in what `starting_weights` found; strict, but for the parts that none of it belongs to: pose encoder and motion modules stay
-    fresh, position tables as they are computed."""
+    fresh, attention of levels that had none is fresh and silent, position tables are as they are computed."""
     if not known:
         return
     own = model.state_dict()
+    known = {**silent_attention(own, known), **known}
     parts = ("pose_encoder.", MOTION)
     absent = tuple(part for part in parts if not any(part in name for name in known))
     fresh = {n: t for n, t in own.items() if n not in known and (n.endswith(TABLES) or any(part in n for part in absent))}
     load_strict(model, {**known, **fresh}, Path(where))
+
+
+def silent_attention(own: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fresh layers of the levels whose attention is not known at all, with zero output: such a model computes what it did without them."""
+    added = {n: t for n, t in own.items() if ATTENTION in n and not any(k.startswith(n.partition(ATTENTION)[0] + ATTENTION) for k in known)}
+    return {name: torch.zeros_like(tensor) if ".proj_out." in name else tensor for name, tensor in added.items()}
 
 
 def freeze(model: nn.Module, recipe: ScdRecipe) -> None:

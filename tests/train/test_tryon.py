@@ -15,10 +15,11 @@ from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.model.checkpoint import save_checkpoint  # noqa: E402
+from engines.model.loading import load_model  # noqa: E402
 from engines.train.recipe import TryonRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.start import starting_autoencoder  # noqa: E402
-from engines.train.tryon import tryon_loss  # noqa: E402
+from engines.train.tryon import fresh_model, tryon_loss  # noqa: E402
 from engines.train.tryon_batches import Encoder, TryonBatches, hidden, plain_fitting  # noqa: E402
 from tests.core.pair_trees import viton  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
@@ -193,3 +194,23 @@ def test_the_recipe_of_stable_diffusion_starts_from_its_folder_and_what_it_makes
     saved = load_model(tmp_path / "run")
     assert saved.facts["task"] == "tryon"
     assert saved.autoencoder.__class__.__name__ == "StableVae"
+
+
+def test_a_start_gets_attention_at_levels_that_had_none(data: Path, autoencoder: Path, tmp_path: Path) -> None:
+    coarse, fine = "model.unet.attention=[false,true]", "model.unet.attention=[true,true]"
+    run(tmp_path / "coarse", data, settings(autoencoder, 2, coarse))
+    start = load_model(tmp_path / "coarse").model
+    grown = fresh_model(recipe_of(settings(autoencoder, 2, fine, f"initial={tmp_path / 'coarse'}")))
+    assert grown.unet.sites != start.unet.sites
+    torch.manual_seed(0)
+    latents, garment, pose = torch.randn(1, 4, 8, 4), torch.randn(1, 4, 8, 4), torch.rand(1, 3, 64, 32)
+    made = []
+    for model in (start.eval(), grown.eval()):
+        features = model.pose_encoder(pose)
+        made.append(model.target(latents, torch.tensor([500]), features, model.reference(garment, features), clips=0))
+    assert torch.allclose(made[0], made[1], atol=1e-5), "the new layers are silent"
+    made[1].square().sum().backward()
+    assert all(p.grad.any() for n, p in grown.named_parameters() if "down_blocks.0.attentions" in n and "proj_out.weight" in n)
+    run(tmp_path / "fine", data, settings(autoencoder, 2, fine))
+    with pytest.raises(ScdError, match=r"has unet\.attention"):
+        fresh_model(recipe_of(settings(autoencoder, 2, coarse, f"initial={tmp_path / 'fine'}")))
