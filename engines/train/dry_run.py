@@ -28,7 +28,7 @@ from engines.train.optimizer import is_inner
 from engines.train.recipe import AutoencoderRecipe, Optim, Recipe, TryonRecipe
 from engines.train.scd import ScdLoss
 from engines.train.simulate import encoding_flop, fake, simulate
-from engines.train.start import MOTION, freeze, names_hub
+from engines.train.start import MOTION, freeze, names_hub, shipped_or
 from engines.train.tryon import TryonLoss
 from engines.train.tryon_batches import TryonBatch
 
@@ -127,13 +127,14 @@ def bytes_of(module: nn.Module | None) -> int:
 
 
 def autoencoder_of(recipe: Recipe) -> nn.Module | None:
-    """The frozen autoencoder as far as it is known without loading one: Stable Diffusion's, or what a run here says of its own."""
+    """The frozen autoencoder as far as it is known without loading one: Stable Diffusion's, or what a run or bundle says of its own."""
     if isinstance(recipe, AutoencoderRecipe):
         return None
     name = recipe.autoencoder or recipe.initial
-    if names_hub(recipe, name) or is_diffusers(Path(name)):
+    folder = shipped_or(name)
+    if names_hub(recipe, name) or is_diffusers(folder):
         return StableVae(VAE_15)
-    found = checkpoints.latest(Path(name)) if name and Path(name).exists() else None
+    found = checkpoints.latest(folder) if name and folder.exists() else None
     if found is None:
         return None
     told = found.facts["autoencoder"] if found.facts["kind"] == "scd" else found.facts["recipe"]["autoencoder"]

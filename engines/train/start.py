@@ -33,9 +33,12 @@ MOTION = "motion_modules"  # part of the names of all that is in motion modules
 
 def folder_of(recipe: AnyRecipe, name: str, files: list[str] = pretrained.HUB_FILES) -> Path:
     """A path, a shipped bundle by its name, or `files` of a hub id."""
-    if name and (SHIPPED / name).is_dir():
-        return SHIPPED / name
-    return pretrained.from_hub(name, files) if names_hub(recipe, name) else Path(name)
+    return pretrained.from_hub(name, files) if names_hub(recipe, name) else shipped_or(name)
+
+
+def shipped_or(name: str) -> Path:
+    """The folder of a shipped bundle, or the path that the name is."""
+    return SHIPPED / name if name and (SHIPPED / name).is_dir() else Path(name)
 
 
 def names_hub(recipe: AnyRecipe, name: str) -> bool:

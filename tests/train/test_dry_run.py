@@ -140,6 +140,13 @@ def test_what_the_autoencoder_must_encode_anew() -> None:
     assert plan_of(recipe("studio/scd-i")).size == (640, 640), "the largest bucket"
 
 
+def test_a_shipped_autoencoder_counts() -> None:
+    told = outlook(recipe("mini/ablation/scd", "batching.references=1", "batching.targets=1"), Path("nowhere"), 1, 1.0)
+    assert told["parameters"]["autoencoder"] > 1e6
+    assert told["flop_per_step"]["autoencoder"] > 0
+    assert not any("left out" in sentence for sentence in told["assumptions"])
+
+
 @pytest.mark.slow
 def test_the_papers_image_model_on_the_command_line() -> None:
     """No hub, no data, no gigabytes."""
