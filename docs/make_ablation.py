@@ -221,7 +221,7 @@ def main() -> None:
     recipe = parse(ScdRecipe, read_toml(find_recipe("mini/ablation/scd"), chosen.overrides), "mini/ablation/scd")
     judge = Judge(HeldOut(chosen.data, recipe.model.size, chosen.clips, chosen.frames), chosen.work, out)
     if not (out / "autoencoder.json").is_file():
-        judge.yardsticks(folder_of(recipe.autoencoder))
+        judge.yardsticks(folder_of(recipe, recipe.autoencoder))
     digest = hashlib.sha256((base / WEIGHTS).read_bytes()).hexdigest()
     for row, seed in plan(chosen.rows.split(","), chosen.seeds):
         name = f"{row}-{seed}"

@@ -29,7 +29,7 @@ def bundle_facts(saved: SavedModel, writing: "Writing", request: "ExportRequest"
     recipe["sampling"] = asdict(sampling)
     return {
         "schema_version": SCHEMA_VERSION, "name": facts["name"], "kind": kind, "flavour": "ort-cpu", "size": list(spec.size),
-        "task": facts.get("task", "animate"),
+        "task": facts.get("task", "animate"), "laid": facts["recipe"].get("batching", {}).get("laid", False),
         "latents": asdict(spec.latents), "window": asdict(window), "schedule": asdict(spec.schedule),
         "sampling": {key: getattr(sampling, key) for key in ("steps", "guidance", "shared_noise", "distilled")},
         "sites": [asdict(site) for site in crossing_sites(saved.model.spec)],

@@ -31,8 +31,9 @@ from engines.media.paste import pasted
 from engines.media.photo import EXACT, Photo, check_ending, read_photo, write_photo
 from engines.media.together import put, take_back
 from engines.media.workspace import workspace, workspace_path
-from engines.pose.draw import DrawStyle, draw_pose
+from engines.pose.draw import DrawStyle, draw_pose, fitted
 from engines.pose.garment import Points
+from engines.pose.laid import laid
 
 Picture = NDArray[np.uint8]
 MOST_SAMPLES = 64
@@ -112,8 +113,16 @@ def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> F
     canvas, box = fit_and_pad(np.ascontiguousarray(photo.seen[window.place]), size, "edge")
     white = np.repeat(np.where(found.mask[window.place], 255, 0).astype(np.uint8)[..., None], 3, axis=2)
     hole = place(white, box, size, "black")[..., 0] > 0
-    fitted = fit_and_pad(garment, size, "edge")[0]
-    return Fitting(request, bundle, settings_of(request, bundle), photo, found, points, window, canvas, box, hole, fitted)
+    if bundle.facts.laid:
+        shown = laid(garment, None if points is None else window_points(points, window, size), hole, request.mask.category)
+    else:
+        shown = fit_and_pad(garment, size, "edge")[0]
+    return Fitting(request, bundle, settings_of(request, bundle), photo, found, points, window, canvas, box, hole, shown)
+
+
+def window_points(points: Points, window: Window, size: tuple[int, int]) -> Points:
+    """Points (133, 3) of the photo in pixels of the canvas of `size` (width, height) that shows the window."""
+    return fitted(points - np.array([window.left, window.top, 0], np.float32), (window.width, window.height), size)
 
 
 def points_of(found: FoundMask, photo: Photo, request: TryonRequest, studio: Studio) -> Points | None:

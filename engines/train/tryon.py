@@ -94,7 +94,7 @@ def train_tryon(recipe: TryonRecipe, data: Path, run: Path, resume: bool, report
     model = fresh_model(recipe)
     loss_weights = torch.ones(recipe.model.unet.latent_channels)
     if recipe.loss.channel_weights:
-        some = encoder([plain_fitting(pair, recipe.model.size).person for pair in pairs[:WEIGHED_ON]])
+        some = encoder([plain_fitting(pair, recipe).person for pair in pairs[:WEIGHED_ON]])
         loss_weights = channel_weights(autoencoder, some)
     validation = TryonValidation(recipe, autoencoder, read_pairs(data, "test", None, True), run / "sheets")
 

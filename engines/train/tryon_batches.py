@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.core.errors import ScdError
+from engines.core.garments import CATEGORIES
 from engines.core.pairs import Pair
 from engines.generate.known import HIDDEN, latent_mask
 from engines.media.crop import MARGIN, Window, window_around
@@ -21,9 +22,10 @@ from engines.media.fit import fit_and_pad
 from engines.media.images import read_image
 from engines.model.autoencoder import Autoencoder
 from engines.model.stable_vae import StableVae
-from engines.pose.draw import DrawStyle, draw_pose
+from engines.pose.draw import DrawStyle, draw_pose, fitted
 from engines.pose.files import load_track
 from engines.pose.garment import boxed, grown
+from engines.pose.laid import laid
 from engines.train.autoencoder import to_tensor
 from engines.train.batches import pose_tensor, random_style, shifted_timesteps
 from engines.train.distributed import device_of
@@ -92,8 +94,9 @@ def read_points(pair: Pair) -> Points | None:
     return None if pair.keypoints is None else load_track(pair.keypoints).points[0]
 
 
-def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, size: tuple[int, int]) -> Fitting:
+def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, recipe: TryonRecipe) -> Fitting:
     """What the window shows, fit into the model's size; the points count in pixels of the window."""
+    size = recipe.model.size
     canvas, box = fit_and_pad(np.ascontiguousarray(person[window.place]), size, "edge")
     inner = cv2.resize(mask[window.place].astype(np.float32), (box.width, box.height), interpolation=cv2.INTER_AREA) > 0
     hole = np.zeros(canvas.shape[:2], bool)
@@ -101,8 +104,17 @@ def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, size: tuple
     points = read_points(pair)
     if points is not None:
         points = points - np.array([window.left, window.top, 0], np.float32)
-    garment = fit_and_pad(read_image(pair.garment, "the garment"), size, "edge")[0]
-    return Fitting(canvas, garment, hole, points, (window.width, window.height))
+    inside = (window.width, window.height)
+    return Fitting(canvas, shown_garment(pair, points, hole, inside, recipe), hole, points, inside)
+
+
+def shown_garment(pair: Pair, points: Points | None, hole: Mask, inside: tuple[int, int], recipe: TryonRecipe) -> Picture:
+    """The flat garment as the network sees it, where points (P, 133, 3) count in a window of the size `inside`."""
+    garment = read_image(pair.garment, "the garment")
+    if not recipe.batching.laid:
+        return fit_and_pad(garment, recipe.model.size, "edge")[0]
+    first = None if points is None else fitted(points[0], inside, recipe.model.size)
+    return laid(garment, first, hole, pair.category or CATEGORIES[0])
 
 
 def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:
@@ -112,8 +124,11 @@ def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:
     return grown(mask, round(rng.uniform(0, masks.grow) * mask.shape[0]))
 
 
-def worn_garment(rng: np.random.Generator, person: Picture, mask: Mask, recipe: TryonRecipe) -> Picture:
-    """What the mask covers of the person, on white, at another place and scale: a garment that is photographed on somebody."""
+def worn_garment(rng: np.random.Generator, person: Picture, mask: Mask, fitting: Fitting, recipe: TryonRecipe) -> Picture:
+    """What the mask covers of the person, on white, at another place and scale, or at its own where garments are laid: a garment that is
+    photographed on somebody."""
+    if recipe.batching.laid:
+        return np.where(fitting.mask[..., None], fitting.person, np.uint8(255))
     size, margin = recipe.model.size, float(rng.uniform(*recipe.masks.margin))
     window = window_around(mask, size, margin, (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1))))
     alone = np.where(mask[..., None], person, np.uint8(255))
@@ -130,11 +145,11 @@ def mirrored(fitting: Fitting, variation: Variation) -> Fitting:
     return Fitting(person, garment, np.ascontiguousarray(fitting.mask[:, ::-1]), points, fitting.size)
 
 
-def plain_fitting(pair: Pair, size: tuple[int, int]) -> Fitting:
+def plain_fitting(pair: Pair, recipe: TryonRecipe) -> Fitting:
     """A pair as `scd tryon` would see it."""
     person = read_image(pair.person, "the person")
     mask = read_mask(pair, person.shape[:2])
-    return cut_out(pair, mask, person, window_around(mask, size, MARGIN), size)
+    return cut_out(pair, mask, person, window_around(mask, recipe.model.size, MARGIN), recipe)
 
 
 def drawn_pose(fitting: Fitting, size: tuple[int, int], style: DrawStyle) -> Picture:
@@ -173,9 +188,9 @@ class TryonBatches:
         mask = varied_mask(rng, read_mask(pair, person.shape[:2]), recipe.masks)
         shift = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1)))
         window = window_around(mask, size, float(rng.uniform(*recipe.masks.margin)), shift)
-        fitting = cut_out(pair, mask, person, window, size)
+        fitting = cut_out(pair, mask, person, window, recipe)
         if rng.random() < recipe.batching.worn:
-            fitting = fitting._replace(garment=worn_garment(rng, person, mask, recipe))
+            fitting = fitting._replace(garment=worn_garment(rng, person, mask, fitting, recipe))
         if rng.random() >= recipe.augmentation.share:
             return fitting
         return mirrored(fitting, replace(draw_variation(rng, recipe.augmentation), zoom=1.0))
@@ -184,14 +199,14 @@ class TryonBatches:
         """A row of a step, of this pair."""
         recipe, batching = self.recipe, self.recipe.batching
         rng = np.random.default_rng([recipe.seed, 1, step, row])
-        fitting, style = self.fitting(rng, pair), random_style(rng, recipe.pose_style)
+        seen = replace(pair, keypoints=None) if rng.random() < batching.drop_pose else pair
+        fitting, style = self.fitting(rng, seen), random_style(rng, recipe.pose_style)
         null = bool(rng.random() < batching.drop_reference)
-        known_pose = fitting if rng.random() >= batching.drop_pose else fitting._replace(points=None)
         columns, rows = recipe.model.latent_size
         noise = rng.standard_normal((1, recipe.model.unet.latent_channels, rows, columns), dtype=np.float32)
         noise += channel_offset(rng, 1, noise.shape[1:], recipe.loss.noise_offset)
         times = shifted_timesteps(rng, 1, batching.timestep_shift, recipe.schedule.train_timesteps)
-        return TryonRow(fitting, drawn_pose(known_pose, recipe.model.size, style), null, noise, times)
+        return TryonRow(fitting, drawn_pose(fitting, recipe.model.size, style), null, noise, times)
 
     def draft(self, step: int, rows: range) -> list[TryonRow]:
         """Everything of these rows but the passes of the encoder."""

@@ -38,7 +38,7 @@ class TryonValidation:
         self.half = recipe.optim.precision == "bf16"
         self.recipe, self.autoencoder, self.encoder, self.sheets = recipe, autoencoder, Encoder(autoencoder, self.half), sheets
         size = recipe.model.size
-        self.fittings = [plain_fitting(pair, size) for pair in spread(pairs, recipe.logging.validation_pairs)]
+        self.fittings = [plain_fitting(pair, recipe) for pair in spread(pairs, recipe.logging.validation_pairs)]
         self.poses = [drawn_pose(fitting, size, DrawStyle()) for fitting in self.fittings]
 
     @torch.inference_mode()

@@ -25,7 +25,7 @@ from tests.generate.tiny_model import SIZE, TinyModel
 from tests.pose.test_parse import keypoints
 
 STEPS = 3
-TORSO = np.s_[7:39, 9:23]  # of a picture of the model's size: the window around it is the whole picture
+TORSO = np.s_[4:44, 9:23]  # of a picture of the model's size: the window around it is the whole picture
 Pixels = NDArray[np.uint8]
 Place = tuple[slice, slice]
 

@@ -18,7 +18,10 @@ from engines.generate.pipeline import Pipeline, pictures_of, spec_of, unit
 from engines.generate.studio import Studio
 from engines.generate.tryon import tryon
 from engines.generate.tryon_request import MaskWish, TryonRequest
-from engines.pose.draw import DrawStyle, draw_pose
+from engines.media.crop import window_around
+from engines.media.fit import fit_and_pad
+from engines.pose.draw import DrawStyle, draw_pose, fitted
+from engines.pose.laid import laid
 from tests.generate.dressing import (
     STEPS,
     TORSO,
@@ -34,7 +37,7 @@ from tests.generate.dressing import (
     with_person,
 )
 from tests.generate.test_animate import Notes
-from tests.generate.tiny_bundle import SHARED_NOISE
+from tests.generate.tiny_bundle import SHARED_NOISE, write_tiny_bundle
 from tests.generate.tiny_model import DOWNSCALE, SIZE, Floats, TinyModel
 
 
@@ -113,6 +116,31 @@ def test_the_old_garment_is_never_seen(request_: TryonRequest, monkeypatch: pyte
     Image.fromarray(other).save(request_.person)
     made(request_)
     assert np.array_equal(fed[-1][0], fed[1][0])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_model_that_learnt_from_laid_garments_sees_them_where_they_are_worn(
+    request_: TryonRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """In a window of a larger photo, with and without keypoints."""
+    write_tiny_bundle(tmp_path / "layer", task="tryon", laid=True)
+    shirt = np.full((60, 50, 3), 255, np.uint8)
+    shirt[10:50, 5:45] = (200, 30, 60)
+    Image.fromarray(shirt).save(request_.garment)
+    size = (5 * SIZE[0], 4 * SIZE[1])
+    request = with_person(request_, size, np.s_[60:140, 30:110])
+    request = replace(with_keypoints(request, size) if known else request, model=str(tmp_path / "layer"))
+    fed: list[Floats] = []
+    watch(monkeypatch, "encoder", lambda feeds: fed.append(np.array(feeds["image"])))
+    tryon(request, NullReport())
+    window = window_around(white(request.mask_path), SIZE)
+    inside = (window.width, window.height)
+    hole = fit_and_pad(np.repeat(white(request.mask_path)[window.place][..., None] * np.uint8(255), 3, 2), SIZE, "black")[0][..., 0] > 0
+    points = fitted(person_points(size) - np.array([window.left, window.top, 0], np.float32), inside, SIZE) if known else None
+    wanted = laid(shirt, points, hole, "upper")
+    assert (wanted.min(-1) < 200).any()
+    assert np.abs(pictures_of(fed[0])[0].astype(int) - wanted).max() <= 1
+    assert not np.array_equal(wanted, fit_and_pad(shirt, SIZE, "edge")[0])
 
 
 def test_a_garment_that_comes_again_is_not_read_again(request_: TryonRequest, monkeypatch: pytest.MonkeyPatch) -> None:

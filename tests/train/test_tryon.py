@@ -13,15 +13,20 @@ from engines.core.errors import ScdError  # noqa: E402
 from engines.core.pairs import train_pairs  # noqa: E402
 from engines.core.recipe import parse, read_toml  # noqa: E402
 from engines.core.report import NullReport  # noqa: E402
+from engines.media.images import read_image  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.model.checkpoint import save_checkpoint  # noqa: E402
 from engines.model.loading import load_model  # noqa: E402
+from engines.pose.draw import fitted  # noqa: E402
+from engines.pose.laid import laid  # noqa: E402
+from engines.prepare.vitonhd import openpose  # noqa: E402
 from engines.train.recipe import TryonRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.start import starting_autoencoder  # noqa: E402
 from engines.train.tryon import fresh_model, tryon_loss  # noqa: E402
 from engines.train.tryon_batches import Encoder, TryonBatches, hidden, plain_fitting  # noqa: E402
 from tests.core.pair_trees import viton  # noqa: E402
+from tests.generate.dressing import person_points  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tryon" / "mini.toml"
@@ -123,7 +128,7 @@ def test_noise_lies_in_the_mask_alone_and_the_loss_looks_nowhere_else(data: Path
 
 
 def test_what_the_mask_hides_cannot_be_seen_in_the_known_part(data: Path) -> None:
-    fitting = plain_fitting(train_pairs(data)[0], (32, 64))
+    fitting = plain_fitting(train_pairs(data)[0], recipe_of(SMALL))
     assert fitting.mask.any()
     assert not fitting.mask.all()
     other = fitting._replace(person=np.where(fitting.mask[..., None], 255 - fitting.person, fitting.person))
@@ -139,13 +144,40 @@ def test_the_same_step_gives_the_same_batch_and_another_gives_another(data: Path
     assert not torch.equal(first.latents, other.latents)
 
 
+def test_a_laid_garment_is_where_the_person_is_in_that_window(autoencoder: Path, tmp_path: Path) -> None:
+    """Its keypoints are those of the photo, and unknown for the share of `drop_pose`: then it lies in the mask."""
+    root = viton(tmp_path / "posed", ids=IDS)
+    for name in IDS:
+        points = person_points((32, 48))
+        path = root / "train" / "openpose_json" / f"{name}_keypoints.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(openpose(points, (32, 48))))
+    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], False)
+    for share, known in ((0.0, True), (1.0, False)):
+        still = ["augmentation.share=0.0", "batching.worn=0.0", f"batching.drop_pose={share}"]
+        recipe = recipe_of(settings(autoencoder, 1, *still))
+        for row in TryonBatches(recipe, train_pairs(root), encoder).draft(0, range(3)):
+            fitting = row.fitting
+            assert (fitting.points is not None) == row.pose.any() == known
+            points = None if fitting.points is None else fitted(fitting.points[0], fitting.size, recipe.model.size)
+            garments = [laid(read_image(pair.garment), points, fitting.mask, "upper") for pair in train_pairs(root)]
+            assert any(np.array_equal(fitting.garment, garment) for garment in garments)
+
+
+def test_a_worn_garment_that_is_laid_stays_in_its_place(data: Path, autoencoder: Path) -> None:
+    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], False)
+    recipe = recipe_of(settings(autoencoder, 1, "batching.worn=1.0", "augmentation.share=0.0"))
+    for row in TryonBatches(recipe, train_pairs(data), encoder).draft(0, range(3)):
+        mask = row.fitting.mask
+        assert np.array_equal(row.fitting.garment[mask], row.fitting.person[mask])
+        assert (row.fitting.garment[~mask] == 255).all()
+
+
 def test_a_worn_garment_is_what_the_mask_covers_on_white(data: Path, autoencoder: Path) -> None:
-    pairs = train_pairs(data)
+    pairs, moved = train_pairs(data), ["batching.laid=false", "augmentation.share=0.0"]
     encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], False)
     flat, worn = (
-        TryonBatches(recipe_of(settings(autoencoder, 1, f"batching.worn={share}", "augmentation.share=0.0")), pairs, encoder).draft(
-            0, range(3)
-        )
+        TryonBatches(recipe_of(settings(autoencoder, 1, *moved, f"batching.worn={share}")), pairs, encoder).draft(0, range(3))
         for share in (0.0, 1.0)
     )
     assert np.array_equal(flat[0].fitting.person, worn[0].fitting.person)

@@ -1,0 +1,125 @@
+"""A flat garment laid where it will be worn: scaled, turned and moved onto the body, nothing bent.
+
+A small network finds what belongs where far sooner when it lies there already. Widths and places are shares of the torso's length.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.core.garments import Category
+from engines.media.fit import fit_and_pad, resize
+from engines.pose.garment import HIPS, KNEES, SHOULDERS, Body, Mask, Picture, Points, body_of, cleaned
+
+EDGE = 0.02  # of the picture: its border, whose median is the background
+FAR = 14  # levels from the background that are garment
+LEAST = 0.01  # of the picture: below, nothing stands out
+FRONTAL = 0.62  # shoulders' width of somebody who faces the camera; less is foreshortened
+NARROWEST = 0.35  # of that width: how edge-on a garment is shown at most
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How garments of a category hang: the `rows` of their height in which they are as wide as the body, how wide that is, and how far
+    above the shoulders (lower: above the hips) they begin."""
+
+    rows: tuple[float, float]
+    width: float
+    above: float
+
+
+CUTS: dict[Category, Cut] = {
+    "upper": Cut((0.5, 0.85), 0.8, 0.28),
+    "dress": Cut((0.2, 0.35), 0.8, 0.28),
+    "lower": Cut((0.0, 0.1), 0.95, 0.28),
+}
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A garment in its picture, in pixels: where it begins, the middle of its width there, how wide its trunk is, and its whole box."""
+
+    top: float
+    middle: float
+    trunk: float
+    box: tuple[int, int, int, int]
+
+
+def silhouette(picture: Picture) -> Mask:
+    """Where a picture shows something else than the colour of its border, holes filled."""
+    edge = max(1, round(EDGE * min(picture.shape[:2])))
+    inner = np.zeros(picture.shape[:2], bool)
+    inner[edge:-edge, edge:-edge] = True
+    far = np.abs(cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float32) - np.median(picture[~inner], axis=0)).max(axis=-1) > FAR
+    outlines, _ = cv2.findContours(cleaned(far).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    out = np.zeros(picture.shape[:2], np.uint8)
+    cv2.drawContours(out, outlines, -1, 1, cv2.FILLED)
+    return out > 0
+
+
+def flat_of(mask: Mask, category: Category) -> Flat | None:
+    """None where there is next to nothing, or all is garment."""
+    if not LEAST < mask.mean() < 1 - LEAST:
+        return None
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    first, last = (y + round(share * (height - 1)) for share in CUTS[category].rows)
+    middle = x + width / 2
+    runs = [trunk for row in mask[first : last + 1] if (trunk := run_at(row, round(middle)))]
+    return Flat(float(y), middle, float(np.median(runs)) if runs else float(width), (x, y, width, height))
+
+
+def run_at(row: NDArray[np.bool_], column: int) -> int:
+    """How many neighbours in a row are True around a column; 0 where it is not."""
+    gaps = np.flatnonzero(~row)
+    left, right = gaps[gaps < column], gaps[gaps >= column]
+    return int((right[0] if len(right) else len(row)) - (left[-1] + 1 if len(left) else 0))
+
+
+def onto_body(flat: Flat, body: Body, category: Category) -> NDArray[np.float64]:
+    """The (2, 3) map from pixels of the garment's picture to those of the body's."""
+    cut = CUTS[category]
+    scale = cut.width * body.length / flat.trunk
+    seen = float(np.linalg.norm(np.diff(body.joints[SHOULDERS], axis=0))) / (FRONTAL * body.length)
+    across = body.across * scale * float(np.clip(seen, NARROWEST, 1))
+    down = legs(body) if category == "lower" else body.down
+    anchor = body.middle(HIPS if category == "lower" else SHOULDERS) - cut.above * body.length * down
+    move = np.stack([across, down * scale], axis=1)
+    return np.concatenate([move, (anchor - move @ np.array([flat.middle, flat.top]))[:, None]], axis=1)
+
+
+def legs(body: Body) -> NDArray[np.float64]:
+    """The direction from the hips to between the knees, of length 1; the torso's own where those are one."""
+    way = body.middle(KNEES) - body.middle(HIPS)
+    length = float(np.linalg.norm(way))
+    return way / length if length >= 1 else body.down
+
+
+def into_box(flat: Flat, mask: Mask) -> NDArray[np.float64]:
+    """The same for a body that is not known: as high as the mask, and in its middle."""
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    scale = height / flat.box[3]
+    return np.array([[scale, 0, x + width / 2 - scale * flat.middle], [0, scale, y - scale * flat.top]])
+
+
+def laid(garment: Picture, points: Points | None, mask: Mask, category: Category) -> Picture:
+    """The garment (H, W, 3) laid on a canvas of the shape of `mask`, where the person with these points (133, 3), in the canvas's pixels,
+    will wear it; in the mask's box where they are not known. Around it is its background's colour.
+
+    A picture in which no garment stands out is fit into the canvas as it is.
+    """
+    size = (mask.shape[1], mask.shape[0])
+    flat = flat_of(silhouette(garment), category)
+    if flat is None or not mask.any():
+        return fit_and_pad(garment, size, "edge")[0]
+    body = None if points is None else body_of(points)
+    move = into_box(flat, mask) if body is None else onto_body(flat, body, category)
+    shrunk = min(1.0, float(np.linalg.norm(move[:, 1])))  # averaged first: a warp looks at single pixels
+    small = resize(garment, (max(1, round(shrunk * garment.shape[1])), max(1, round(shrunk * garment.shape[0]))))
+    move[:, :2] *= np.array([garment.shape[1] / small.shape[1], garment.shape[0] / small.shape[0]])
+    around = tuple(float(v) for v in np.median(np.concatenate([garment[0], garment[-1]]), axis=0))
+    out: Picture = cv2.warpAffine(small, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=around).astype(
+        np.uint8
+    )
+    return out
