@@ -31,8 +31,8 @@ class Cut:
 
 
 CUTS: dict[Category, Cut] = {
-    "upper": Cut((0.5, 0.85), 0.8, 0.28),
-    "dress": Cut((0.2, 0.35), 0.8, 0.28),
+    "upper": Cut((0.5, 0.85), 0.88, 0.26),
+    "dress": Cut((0.2, 0.35), 0.88, 0.26),
     "lower": Cut((0.0, 0.1), 0.95, 0.28),
 }
 
