@@ -89,7 +89,8 @@ def keep_base(run: Path, out: Path) -> Path:
             tensors[name] = rounded(tensor.numpy()) if large else tensor.half().numpy()
     out.mkdir(parents=True, exist_ok=True)
     write_weights(out / WEIGHTS, tensors)
-    (out / FACTS).write_text(json.dumps(found.facts | {"holds": "the network alone, as a start: --set initial=FOLDER"}, indent=1) + "\n")
+    facts = found.facts | {"recipe": found.facts["recipe"] | {"data": Path(found.facts["recipe"]["data"]).name}}
+    (out / FACTS).write_text(json.dumps(facts | {"holds": "the network alone, as a start: --set initial=FOLDER"}, indent=1) + "\n")
     return out
 
 
@@ -152,13 +153,17 @@ class Judge:
         subprocess.run([str(part) for part in command], check=True)
         found = json.loads((report / "metrics.json").read_text())
         result = facts | {
-            "protocol": found["protocol"]["text"], "made": found["made"], "truth": found["inputs"]["gt_sha256"],
+            "protocol": found["protocol"]["text"], "made": self.without_work(found["made"]), "truth": found["inputs"]["gt_sha256"],
             "videos": found["inputs"]["videos"], "frames": found["inputs"]["frames"],
             "metrics": {m["name"]: {"value": m["value"], "ci": m["ci"]} for m in found["metrics"]},
             "per_video": {video: entry["metrics"] for video, entry in found["per_video"].items()},
         }  # fmt: skip
         save_sheet(self.out / f"{name}.png", self.held.strip(made))
         (self.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+    def without_work(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Where the work folder lay concerns one machine."""
+        return json.loads(json.dumps(made).replace(str(self.work), "work"))
 
     def yardsticks(self, autoencoder: Path) -> None:
         """What copying the reference scores, and the truth through the autoencoder: floor and ceiling of the table."""

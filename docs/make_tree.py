@@ -18,6 +18,7 @@ SPOKEN = {  # what cannot speak for itself; a folder named here stands for all i
     "LICENSE": "Apache-2.0",
     "README.md": "this page",
     "docs/": "pages",
+    "docs/ablation/": "what make_ablation.py keeps of each run: figures, pictures, and the base that all start from",
     "docs/mini/": "training logs of the shipped models",
     "docs/mini-quality.json": "the figures of docs/mini.md, as written by make_mini.py",
     "docs/evaluation.json": "the figures of docs/evaluate.md, as written by make_evaluation.py",
@@ -56,7 +57,7 @@ SPOKEN = {  # what cannot speak for itself; a folder named here stands for all i
     "tests/": "one folder a room, and e2e",
 }
 PICTURES = (".png", ".jpg")
-CLOSED = ("engines/bundles/", "examples/", "docs/mini/")  # folders of data have one line
+CLOSED = ("engines/bundles/", "examples/", "docs/ablation/", "docs/mini/")  # folders of data have one line
 
 
 def tracked() -> list[str]:
