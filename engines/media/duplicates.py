@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engines.media.background import stands_out
 from engines.media.images import flatten, read_image
 
 Picture = NDArray[np.uint8]
 Levels = NDArray[np.float32]
 DECODED = 256  # pixels of the longer side, roughly, at which pictures are looked at
-EDGE = 0.02  # of the picture: its border, whose median is the background
-SMOOTH, FAR = 1.5, 14  # pixels of blur, and levels from the background that are garment then
+SMOOTH = 1.5  # pixels of blur, below which a garment's edge is that of its JPEG
 HASH = 32  # pixels of the picture that is hashed, of whose frequencies the lowest HELD x HELD count
 HELD = 12
 HASH_APART = 0.18  # share of the hash's bits that copies may differ in
@@ -78,12 +78,7 @@ def small_picture(path: Path) -> Picture:
 
 def cut_out(picture: Picture) -> Picture:
     """The rectangle of what is not background, the colour of the border; the whole picture where nothing stands out."""
-    edge = max(1, round(EDGE * min(picture.shape[:2])))
-    inner = np.zeros(picture.shape[:2], bool)
-    inner[edge:-edge, edge:-edge] = True
-    background = np.median(picture[~inner], axis=0)
-    smooth = cv2.GaussianBlur(picture, (0, 0), SMOOTH).astype(np.float32)  # JPEG's waves beside edges are no garment
-    there = (np.abs(smooth - background).max(axis=-1) > FAR).astype(np.uint8)
+    there = stands_out(picture, SMOOTH)
     rows, columns = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
     if not len(rows):
         return picture

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.core.garments import Category
+from engines.media.background import stands_out
 from engines.media.fit import fit_and_pad, resize
 from engines.pose.garment import HIPS, KNEES, SHOULDERS, Body, Mask, Picture, Points, body_of, cleaned
 
-EDGE = 0.02  # of the picture: its border, whose median is the background
-FAR = 14  # levels from the background that are garment
+SMOOTH = 1.0  # pixels of blur: outlines lie where they are within a pixel
 LEAST = 0.01  # of the picture: below, nothing stands out
 FRONTAL = 0.62  # shoulders' width of somebody who faces the camera; less is foreshortened
 NARROWEST = 0.35  # of that width: how edge-on a garment is shown at most
@@ -48,12 +48,8 @@ class Flat:
 
 
 def silhouette(picture: Picture) -> Mask:
-    """Where a picture shows something else than the colour of its border, holes filled."""
-    edge = max(1, round(EDGE * min(picture.shape[:2])))
-    inner = np.zeros(picture.shape[:2], bool)
-    inner[edge:-edge, edge:-edge] = True
-    far = np.abs(cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float32) - np.median(picture[~inner], axis=0)).max(axis=-1) > FAR
-    outlines, _ = cv2.findContours(cleaned(far).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    """What stands out before a picture's background, holes filled, (H, W)."""
+    outlines, _ = cv2.findContours(cleaned(stands_out(picture, SMOOTH)).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     out = np.zeros(picture.shape[:2], np.uint8)
     cv2.drawContours(out, outlines, -1, 1, cv2.FILLED)
     return out > 0
