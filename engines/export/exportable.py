@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.model.layers import GEGLU, Attend, Attention, CrossAttention, FeedForward, attend
+from engines.model.layers import GEGLU, Attend, Attention, CrossAttention, FeedForward, attend, attend_in_float32
 from engines.model.unet import UNet
 
 
@@ -40,7 +40,7 @@ def contrib_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> 
 
 def attention_with_fp32_sums(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """float32 around the node tells TensorRT to add up in float32; the fused kernel still reads float16 (TensorRT 11.3, RTX 1.7)."""
-    return attend(query.float(), key.float(), value.float(), heads).to(query.dtype)
+    return attend_in_float32(query, key, value, heads)
 
 
 ATTENTION: dict[str, Attend] = {"contrib": contrib_attention, "standard": attend, "standard-fp32": attention_with_fp32_sums}

@@ -31,9 +31,9 @@ from engines.media.paste import pasted
 from engines.media.photo import EXACT, Photo, check_ending, read_photo, write_photo
 from engines.media.together import put, take_back
 from engines.media.workspace import workspace, workspace_path
-from engines.pose.draw import DrawStyle, draw_pose, fitted
+from engines.pose.draw import DrawStyle, draw_pose
 from engines.pose.garment import Points
-from engines.pose.laid import laid
+from engines.pose.laid import shown
 
 Picture = NDArray[np.uint8]
 MOST_SAMPLES = 64
@@ -62,8 +62,7 @@ class Fitting:
         size = self.bundle.facts.size
         if self.points is None:
             return np.zeros((size[1], size[0], 3), np.uint8)
-        inside = self.points[None] - np.array([self.window.left, self.window.top, 0], np.float32)
-        return draw_pose(inside, (self.window.width, self.window.height), size, DrawStyle())
+        return draw_pose(self.window.moved(self.points[None]), self.window.size, size, DrawStyle())
 
 
 def check_request(request: TryonRequest) -> None:
@@ -113,16 +112,9 @@ def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> F
     canvas, box = fit_and_pad(np.ascontiguousarray(photo.seen[window.place]), size, "edge")
     white = np.repeat(np.where(found.mask[window.place], 255, 0).astype(np.uint8)[..., None], 3, axis=2)
     hole = place(white, box, size, "black")[..., 0] > 0
-    if bundle.facts.laid:
-        shown = laid(garment, None if points is None else window_points(points, window, size), hole, request.mask.category)
-    else:
-        shown = fit_and_pad(garment, size, "edge")[0]
-    return Fitting(request, bundle, settings_of(request, bundle), photo, found, points, window, canvas, box, hole, shown)
-
-
-def window_points(points: Points, window: Window, size: tuple[int, int]) -> Points:
-    """Points (133, 3) of the photo in pixels of the canvas of `size` (width, height) that shows the window."""
-    return fitted(points - np.array([window.left, window.top, 0], np.float32), (window.width, window.height), size)
+    inside = None if points is None else window.moved(points)
+    seen = shown(garment, bundle.facts.laid, inside, window.size, hole, request.mask.category)
+    return Fitting(request, bundle, settings_of(request, bundle), photo, found, points, window, canvas, box, hole, seen)
 
 
 def points_of(found: FoundMask, photo: Photo, request: TryonRequest, studio: Studio) -> Points | None:

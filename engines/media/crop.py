@@ -22,6 +22,14 @@ class Window:
         """Its rows and columns, to index (H, W, ...) with."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    def moved(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points (..., 3) of the picture in pixels of what the rectangle shows."""
+        return points - np.array([self.left, self.top, 0], np.float32)
+
 
 def window_around(mask: NDArray[np.bool_], canvas: tuple[int, int], margin: float = MARGIN, shift: tuple[float, float] = (0, 0)) -> Window:
     """Around all that is True in `mask` (H, W), with the margin on all sides, widened to the shape of `canvas` (width, height).

@@ -126,9 +126,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Multi-head attention on (B, T, C) tensors. An export puts another of its kind in its place (engines/export/exportable.py)."""
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:  # there its fused kernel is up to 7 times slower than float32's
         with torch.autocast("cpu", enabled=False):
-            return attend(query.float(), key.float(), value.float(), heads).to(query.dtype)
+            return attend_in_float32(query, key, value, heads)
     q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def attend_in_float32(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    return attend(query.float(), key.float(), value.float(), heads).to(query.dtype)
 
 
 class GEGLU(nn.Module):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engines.core.garments import Category
 from engines.media.background import stands_out
 from engines.media.fit import fit_and_pad, resize
+from engines.pose.draw import fitted
 from engines.pose.garment import HIPS, KNEES, SHOULDERS, Body, Mask, Picture, Points, body_of, cleaned
 
 SMOOTH = 1.0  # pixels of blur: outlines lie where they are within a pixel
@@ -97,6 +98,17 @@ def into_box(flat: Flat, mask: Mask) -> NDArray[np.float64]:
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     scale = height / flat.box[3]
     return np.array([[scale, 0, x + width / 2 - scale * flat.middle], [0, scale, y - scale * flat.top]])
+
+
+def shown(
+    garment: Picture, lay: bool, points: Points | None, inside: tuple[int, int], mask: Mask, category: Category
+) -> Picture:  # fmt: skip
+    """The garment as a network sees it beside a canvas of the shape of `mask`: laid where models were trained so, else fit into it.
+    `points` (133, 3) count in pixels of the window of the size `inside` (width, height) that the canvas shows."""
+    size = (mask.shape[1], mask.shape[0])
+    if not lay:
+        return fit_and_pad(garment, size, "edge")[0]
+    return laid(garment, None if points is None else fitted(points, inside, size), mask, category)
 
 
 def laid(garment: Picture, points: Points | None, mask: Mask, category: Category) -> Picture:

@@ -22,10 +22,10 @@ from engines.media.fit import fit_and_pad
 from engines.media.images import read_image
 from engines.model.autoencoder import Autoencoder
 from engines.model.stable_vae import StableVae
-from engines.pose.draw import DrawStyle, draw_pose, fitted
+from engines.pose.draw import DrawStyle, draw_pose
 from engines.pose.files import load_track
 from engines.pose.garment import boxed, grown
-from engines.pose.laid import laid
+from engines.pose.laid import shown
 from engines.train.autoencoder import to_tensor
 from engines.train.batches import pose_tensor, random_style, shifted_timesteps
 from engines.train.distributed import device_of
@@ -103,18 +103,10 @@ def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, recipe: Try
     hole[box.top : box.top + box.height, box.left : box.left + box.width] = inner
     points = read_points(pair)
     if points is not None:
-        points = points - np.array([window.left, window.top, 0], np.float32)
-    inside = (window.width, window.height)
-    return Fitting(canvas, shown_garment(pair, points, hole, inside, recipe), hole, points, inside)
-
-
-def shown_garment(pair: Pair, points: Points | None, hole: Mask, inside: tuple[int, int], recipe: TryonRecipe) -> Picture:
-    """The flat garment as the network sees it, where points (P, 133, 3) count in a window of the size `inside`."""
-    garment = read_image(pair.garment, "the garment")
-    if not recipe.batching.laid:
-        return fit_and_pad(garment, recipe.model.size, "edge")[0]
-    first = None if points is None else fitted(points[0], inside, recipe.model.size)
-    return laid(garment, first, hole, pair.category or CATEGORIES[0])
+        points = window.moved(points)
+    garment, first = read_image(pair.garment, "the garment"), None if points is None else points[0]
+    seen = shown(garment, recipe.batching.laid, first, window.size, hole, pair.category or CATEGORIES[0])
+    return Fitting(canvas, seen, hole, points, window.size)
 
 
 def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:
@@ -124,15 +116,16 @@ def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:
     return grown(mask, round(rng.uniform(0, masks.grow) * mask.shape[0]))
 
 
-def worn_garment(rng: np.random.Generator, person: Picture, mask: Mask, fitting: Fitting, recipe: TryonRecipe) -> Picture:
-    """What the mask covers of the person, on white, at another place and scale, or at its own where garments are laid: a garment that is
-    photographed on somebody."""
-    if recipe.batching.laid:
-        return np.where(fitting.mask[..., None], fitting.person, np.uint8(255))
+def alone(person: Picture, mask: Mask) -> Picture:
+    """What the mask covers of the person, on white."""
+    return np.where(mask[..., None], person, np.uint8(255))
+
+
+def worn_garment(rng: np.random.Generator, person: Picture, mask: Mask, recipe: TryonRecipe) -> Picture:
+    """What the mask covers of the person at another place and scale: a garment that is photographed on somebody."""
     size, margin = recipe.model.size, float(rng.uniform(*recipe.masks.margin))
     window = window_around(mask, size, margin, (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1))))
-    alone = np.where(mask[..., None], person, np.uint8(255))
-    return fit_and_pad(np.ascontiguousarray(alone[window.place]), size, "edge")[0]
+    return fit_and_pad(np.ascontiguousarray(alone(person, mask)[window.place]), size, "edge")[0]
 
 
 def mirrored(fitting: Fitting, variation: Variation) -> Fitting:
@@ -190,7 +183,9 @@ class TryonBatches:
         window = window_around(mask, size, float(rng.uniform(*recipe.masks.margin)), shift)
         fitting = cut_out(pair, mask, person, window, recipe)
         if rng.random() < recipe.batching.worn:
-            fitting = fitting._replace(garment=worn_garment(rng, person, mask, fitting, recipe))
+            laid = recipe.batching.laid  # a laid garment is worn at its own place
+            garment = alone(fitting.person, fitting.mask) if laid else worn_garment(rng, person, mask, recipe)
+            fitting = fitting._replace(garment=garment)
         if rng.random() >= recipe.augmentation.share:
             return fitting
         return mirrored(fitting, replace(draw_variation(rng, recipe.augmentation), zoom=1.0))
