@@ -12,7 +12,7 @@ from torch import Tensor
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_tensor
 from engines.train.buckets import BucketOrder
-from engines.train.distributed import device_of
+from engines.train.distributed import device_of, half
 from engines.train.frames import TrainingClip
 from engines.train.objective import channel_offset
 from engines.train.order import Shares, chosen, parts_between
@@ -176,7 +176,7 @@ class Batches:
         fresh = {number: row.pictures for number, row in enumerate(rows) if row.pictures is not None}
         if fresh:
             pictures = to_tensor(np.concatenate(list(fresh.values()))).to(device)
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+            with torch.no_grad(), half(device, self.recipe.optim.precision):
                 made = self.autoencoder.encode(pictures).float()
             latents[list(fresh)] = made.unflatten(0, (len(fresh), -1))
         return latents

@@ -32,6 +32,12 @@ def device_of(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
+def half(device: torch.device, precision: str) -> torch.autocast:
+    """What passes without gradients run in: bfloat16 where the recipe's `precision` is bf16, else float32 (many CPUs and older GPUs have no
+    instructions for bfloat16, and public autoencoders overflow in float16)."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
 def heard(report: Report) -> Report:
     """The report in the first process; in the others one that says nothing."""
     return report if processes().is_main_process else NullReport()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engines.core.report import Report
 from engines.train.autoencoder import to_tensor
-from engines.train.distributed import device_of
+from engines.train.distributed import device_of, half
 from engines.train.frames import TrainingClip, cache_folder, save_array
 from engines.train.start import AnyAutoencoder
 
@@ -27,29 +27,29 @@ def fingerprint(model: AnyAutoencoder) -> str:
     return digest.hexdigest()[:16]
 
 
-def encode_frames(model: AnyAutoencoder, frames: NDArray[np.uint8]) -> Tensor:
-    """Latents (F, C, h, w), float32 on the CPU, of frames (F, H, W, 3); a few at a time, in bfloat16, where the model is."""
+def encode_frames(model: AnyAutoencoder, frames: NDArray[np.uint8], precision: str) -> Tensor:
+    """Latents (F, C, h, w), float32 on the CPU, of frames (F, H, W, 3); a few at a time, in a recipe's `precision`, where the model is."""
     device = device_of(model)
     some = max(1, PIXELS // (frames.shape[1] * frames.shape[2]))
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+    with torch.no_grad(), half(device, precision):
         parts = [model.encode(to_tensor(frames[i : i + some]).to(device)).float().cpu() for i in range(0, len(frames), some)]
     return torch.cat(parts)
 
 
-def clip_latents(data: Path, clip: TrainingClip, model: AnyAutoencoder, key: str) -> NDArray[np.float16]:
-    """Latents (F, C, h, w) of a clip, whitened or scaled as the autoencoder does it; float16, kept on disk by size and autoencoder."""
-    path = cache_folder(data, clip.size) / f"latents-{key}" / f"{clip.clip.clip_id}.npy"
+def clip_latents(data: Path, clip: TrainingClip, model: AnyAutoencoder, precision: str, key: str) -> NDArray[np.float16]:
+    """Latents (F, C, h, w) of a clip, whitened or scaled as the autoencoder does it; float16, kept on disk by size, autoencoder and precision."""
+    path = cache_folder(data, clip.size) / f"latents-{key}-{precision}" / f"{clip.clip.clip_id}.npy"
     if not path.exists():
-        save_array(path, encode_frames(model, clip.frames).numpy().astype(np.float16))
+        save_array(path, encode_frames(model, clip.frames, precision).numpy().astype(np.float16))
     loaded: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
     return loaded
 
 
-def all_latents(data: Path, clips: list[TrainingClip], model: AnyAutoencoder, report: Report) -> list[NDArray[np.float16]]:
+def all_latents(data: Path, clips: list[TrainingClip], model: AnyAutoencoder, precision: str, report: Report) -> list[NDArray[np.float16]]:
     key, out = fingerprint(model), []
     with report.stage("encode frames", len(clips)) as bar:
         for clip in clips:
-            out.append(clip_latents(data, clip, model, key))
+            out.append(clip_latents(data, clip, model, precision, key))
             bar.advance(1)
     return out
 
@@ -60,10 +60,10 @@ def no_latents(clips: list[TrainingClip], channels: int, downscale: int) -> list
     return [np.broadcast_to(np.float16(0), shape) for shape in shapes]
 
 
-def first_latents(clips: list[TrainingClip], model: AnyAutoencoder) -> Tensor:
+def first_latents(clips: list[TrainingClip], model: AnyAutoencoder, precision: str) -> Tensor:
     """Of the first frame of each of up to WEIGHED_ON clips of one size: what `channel_weights` takes."""
     same = [clip for clip in clips if clip.size == clips[0].size][:WEIGHED_ON]
-    return encode_frames(model, np.stack([clip.frames[0] for clip in same]))
+    return encode_frames(model, np.stack([clip.frames[0] for clip in same]), precision)
 
 
 @torch.no_grad()  # not inference_mode: the weights take part in training

@@ -111,7 +111,7 @@ def latents_for(
     """The latents that batches look into; not encoded where every reference is seen anew with its targets."""
     if recipe.augmentation.share >= 1:
         return no_latents(clips, recipe.model.unet.latent_channels, recipe.model.downscale)
-    return all_latents(data, clips, autoencoder, report)
+    return all_latents(data, clips, autoencoder, recipe.optim.precision, report)
 
 
 def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Report) -> Progress:
@@ -127,7 +127,7 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
     batches = Batches(recipe, clips, latents, autoencoder)
     weighed = recipe.loss.channel_weights
     channels = recipe.model.unet.latent_channels
-    loss_weights = channel_weights(autoencoder, first_latents(clips, autoencoder)) if weighed else torch.ones(channels)
+    loss_weights = channel_weights(autoencoder, first_latents(clips, autoencoder, recipe.optim.precision)) if weighed else torch.ones(channels)
     model = fresh_model(recipe)
     validation = Validation(recipe, autoencoder, held_out, run / "sheets")
 

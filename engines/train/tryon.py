@@ -90,7 +90,7 @@ def train_tryon(recipe: TryonRecipe, data: Path, run: Path, resume: bool, report
     pairs = pairs_of(recipe, data, report)
     autoencoder, codec = starting_autoencoder(recipe)
     autoencoder.to(processes().device)
-    encoder = Encoder(autoencoder, recipe.optim.precision == "bf16")
+    encoder = Encoder(autoencoder, recipe.optim.precision)
     model = fresh_model(recipe)
     loss_weights = torch.ones(recipe.model.unet.latent_channels)
     if recipe.loss.channel_weights:

@@ -28,7 +28,7 @@ from engines.pose.garment import boxed, grown
 from engines.pose.laid import shown
 from engines.train.autoencoder import to_tensor
 from engines.train.batches import pose_tensor, random_style, shifted_timesteps
-from engines.train.distributed import device_of
+from engines.train.distributed import device_of, half
 from engines.train.objective import channel_offset
 from engines.train.order import Shares, chosen, parts_between
 from engines.train.recipe import Masks, TryonRecipe
@@ -152,14 +152,14 @@ def drawn_pose(fitting: Fitting, size: tuple[int, int], style: DrawStyle) -> Pic
 
 
 class Encoder:
-    """Pictures through a frozen autoencoder, without gradients; `half` in bfloat16. The latents lie where the autoencoder does."""
+    """Pictures through a frozen autoencoder, without gradients, in a recipe's `precision`. The latents lie where the autoencoder does."""
 
-    def __init__(self, autoencoder: Autoencoder | StableVae, half: bool) -> None:
-        self.autoencoder, self.half = autoencoder, half
+    def __init__(self, autoencoder: Autoencoder | StableVae, precision: str) -> None:
+        self.autoencoder, self.precision = autoencoder, precision
 
     def __call__(self, pictures: Sequence[Picture]) -> Tensor:
         device = device_of(self.autoencoder)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+        with torch.no_grad(), half(device, self.precision):
             return self.autoencoder.encode(to_tensor(np.stack(pictures)).to(device)).float()
 
 

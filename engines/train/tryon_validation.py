@@ -17,7 +17,7 @@ from engines.model.stable_vae import StableVae
 from engines.pose.draw import DrawStyle
 from engines.train.autoencoder import to_frames
 from engines.train.batches import pose_tensor
-from engines.train.distributed import device_of
+from engines.train.distributed import device_of, half
 from engines.train.recipe import TryonRecipe
 from engines.train.sheets import contact_sheet, save_sheet
 from engines.train.tryon_batches import Encoder, drawn_pose, hidden, plain_fitting
@@ -35,8 +35,8 @@ class TryonValidation:
     """`validation_pairs` pairs of the test part."""
 
     def __init__(self, recipe: TryonRecipe, autoencoder: Autoencoder | StableVae, pairs: list[Pair], sheets: Path) -> None:
-        self.half = recipe.optim.precision == "bf16"
-        self.recipe, self.autoencoder, self.encoder, self.sheets = recipe, autoencoder, Encoder(autoencoder, self.half), sheets
+        self.recipe, self.autoencoder, self.sheets = recipe, autoencoder, sheets
+        self.encoder = Encoder(autoencoder, recipe.optim.precision)
         size = recipe.model.size
         self.fittings = [plain_fitting(pair, recipe) for pair in spread(pairs, recipe.logging.validation_pairs)]
         self.poses = [drawn_pose(fitting, size, DrawStyle()) for fitting in self.fittings]
@@ -47,13 +47,13 @@ class TryonValidation:
         recipe, fittings, device = self.recipe, self.fittings, device_of(model)
         mask = np.stack([latent_mask(f.mask, recipe.model.downscale) for f in fittings])[:, None]
         known = Known(self.encoder([hidden(f) for f in fittings]).cpu().numpy(), mask)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+        with half(device, recipe.optim.precision):
             features = model.pose_encoder(pose_tensor([np.zeros_like(self.poses[0]), *self.poses]).to(device))
             kv = model.reference(self.encoder([f.garment for f in fittings]), features[:1].expand(len(fittings), -1, -1, -1))
 
         def predict(latents: NDArray[np.float32], timestep: int) -> NDArray[np.float32]:
             x = torch.from_numpy(known.mixed(latents)).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            with half(device, recipe.optim.precision):
                 out: Tensor = model.target(x, torch.tensor([float(timestep)], device=device), features[1:], kv, 0)
             array: NDArray[np.float32] = out.float().cpu().numpy()
             return array

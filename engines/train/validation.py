@@ -16,7 +16,7 @@ from engines.model.scd import SCD, repeat_kv
 from engines.pose.draw import DrawStyle, draw_pose
 from engines.train.autoencoder import to_frames, to_tensor
 from engines.train.batches import pose_tensor
-from engines.train.distributed import device_of
+from engines.train.distributed import device_of, half
 from engines.train.frames import TrainingClip
 from engines.train.recipe import ScdRecipe
 from engines.train.sheets import contact_sheet, save_sheet
@@ -55,12 +55,12 @@ def sampled(model: SCD, recipe: ScdRecipe, autoencoder: AnyAutoencoder, wanted: 
     """Pictures uint8 (R x T, H, W, 3) that a model of any kind makes from noise (R x T, C, h, w), as the recipe samples."""
     poses = np.zeros_like(wanted.poses) if recipe.batching.drop_pose == 1 else wanted.poses  # what the model has learnt on
     clips, device = len(wanted.references) if recipe.model.motion else 0, device_of(model)
-    with torch.autocast(device.type, torch.bfloat16):
+    with half(device, recipe.optim.precision):
         kv, features = pairs_of(model, recipe, autoencoder, wanted), model.pose_encoder(pose_tensor(list(poses)).to(device))
 
     def predict(latents: NDArray[np.float32], timestep: int) -> NDArray[np.float32]:
         x = torch.from_numpy(np.asarray(latents, np.float32)).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half(device, recipe.optim.precision):
             out: Tensor = model.target(x, torch.tensor([float(timestep)], device=device), features, kv, clips)
         array: NDArray[np.float32] = out.float().cpu().numpy()
         return array

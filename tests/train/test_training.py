@@ -15,8 +15,10 @@ from engines.core.report import NullReport  # noqa: E402
 from engines.evaluate.pixel import Compared, psnr  # noqa: E402
 from engines.model import checkpoint as checkpoints  # noqa: E402
 from engines.model.checkpoint import under  # noqa: E402
+from engines.train.autoencoder import to_tensor  # noqa: E402
+from engines.train.batches import Batches  # noqa: E402
 from engines.train.frames import load_clips  # noqa: E402
-from engines.train.latents import channel_weights  # noqa: E402
+from engines.train.latents import channel_weights, encode_frames, no_latents  # noqa: E402
 from engines.train.loop import rate_scale  # noqa: E402
 from engines.train.recipe import AutoencoderRecipe, Optim, ScdRecipe, TryonRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
@@ -154,6 +156,25 @@ def test_validation_leaves_the_reference_itself_out(data: Path) -> None:
     assert validation.mean_psnr(copied) == pytest.approx(
         np.mean([psnr(Compared(a, b)) for a, b in zip(copied[1:5], validation.truth[1:5], strict=True)])
     )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_passes_without_gradients_take_bfloat16_only_where_training_does(data: Path, precision: str) -> None:
+    """CPUs without instructions for it take ten times as long."""
+    settings = [*SMALL_SCD, *steps(1, precision), "augmentation.share=1.0"]
+    recipe = parse(ScdRecipe, read_toml(RECIPES / "scd-i.toml", settings), "scd-i")
+    codec, clips = tiny_autoencoder(), load_clips(data, "train", (32, 64))
+    batches = Batches(recipe, clips, no_latents(clips, 4, 8), codec)
+    rows = batches.draft(0, range(1)).rows
+    assert rows[0].pictures is not None
+    with torch.no_grad():
+        plain = codec.encode(to_tensor(rows[0].pictures))[None]
+    apart = float((batches.encoded(rows) - plain).abs().max())
+    assert (apart < 1e-5) == (precision == "fp32")
+    assert apart < 0.1
+    cached = encode_frames(codec, clips[0].frames, precision)
+    with torch.no_grad():
+        assert (float((cached - codec.encode(to_tensor(clips[0].frames))).abs().max()) < 1e-5) == (precision == "fp32")
 
 
 def test_a_nan_stops_the_run_and_names_the_step(data: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_the_second_column_of_the_list_is_not_used(data: Path, autoencoder: Path
 def test_noise_lies_in_the_mask_alone_and_the_loss_looks_nowhere_else(data: Path, autoencoder: Path) -> None:
     recipe = recipe_of(settings(autoencoder, 1, "batching.drop_reference=0.0"))
     codec = starting_autoencoder(recipe)[0]
-    batch = TryonBatches(recipe, train_pairs(data), Encoder(codec, False)).make(0)
+    batch = TryonBatches(recipe, train_pairs(data), Encoder(codec, "fp32")).make(0)
     seen: list[torch.Tensor] = []
 
     class Spy:
@@ -137,7 +137,7 @@ def test_what_the_mask_hides_cannot_be_seen_in_the_known_part(data: Path) -> Non
 
 def test_the_same_step_gives_the_same_batch_and_another_gives_another(data: Path, autoencoder: Path) -> None:
     recipe = recipe_of(settings(autoencoder, 1))
-    encoder = Encoder(starting_autoencoder(recipe)[0], False)
+    encoder = Encoder(starting_autoencoder(recipe)[0], "fp32")
     first, again = (TryonBatches(recipe, train_pairs(data), encoder).make(3) for _ in range(2))
     assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in first.__dict__)
     other = TryonBatches(recipe, train_pairs(data), encoder).make(4)
@@ -152,7 +152,7 @@ def test_a_laid_garment_is_where_the_person_is_in_that_window(autoencoder: Path,
         path = root / "train" / "openpose_json" / f"{name}_keypoints.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(openpose(points, (32, 48))))
-    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], False)
+    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], "fp32")
     for share, known in ((0.0, True), (1.0, False)):
         still = ["augmentation.share=0.0", "batching.worn=0.0", f"batching.drop_pose={share}"]
         recipe = recipe_of(settings(autoencoder, 1, *still))
@@ -165,7 +165,7 @@ def test_a_laid_garment_is_where_the_person_is_in_that_window(autoencoder: Path,
 
 
 def test_a_worn_garment_that_is_laid_stays_in_its_place(data: Path, autoencoder: Path) -> None:
-    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], False)
+    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], "fp32")
     recipe = recipe_of(settings(autoencoder, 1, "batching.worn=1.0", "augmentation.share=0.0"))
     for row in TryonBatches(recipe, train_pairs(data), encoder).draft(0, range(3)):
         mask = row.fitting.mask
@@ -175,7 +175,7 @@ def test_a_worn_garment_that_is_laid_stays_in_its_place(data: Path, autoencoder:
 
 def test_a_worn_garment_is_what_the_mask_covers_on_white(data: Path, autoencoder: Path) -> None:
     pairs, moved = train_pairs(data), ["batching.laid=false", "augmentation.share=0.0"]
-    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], False)
+    encoder = Encoder(starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0], "fp32")
     flat, worn = (
         TryonBatches(recipe_of(settings(autoencoder, 1, *moved, f"batching.worn={share}")), pairs, encoder).draft(0, range(3))
         for share in (0.0, 1.0)
