@@ -151,13 +151,17 @@ def quality(found: Mapping[str, Any]) -> str:
     return table(["row", *(heading for heading, _ in COLUMNS.values()), "paper: SSIM", "PSNR", "L1"], lines)
 
 
+def p_value(p: float) -> str:
+    return "p < 0.0001" if p < 0.00005 else f"p = {p:.4f}"
+
+
 def differences(found: Mapping[str, Any]) -> str:
     lines = []
     for name in NAMES:
         cells = [found["against_scd"].get(m, {}).get(name) for m in COLUMNS]
         if cells[0] is not None:
             own = [
-                f"{shown(c['difference'], c['ci'], d, '+')}, p = {c['p_holm']:.4f}"
+                f"{shown(c['difference'], c['ci'], d, '+')}, {p_value(c['p_holm'])}"
                 for c, (_, d) in zip(cells, COLUMNS.values(), strict=True)
             ]
             lines.append([NAMES[name], ", ".join(map(str, cells[0]["seeds"])), *own])

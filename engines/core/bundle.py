@@ -67,7 +67,7 @@ class BundleFacts:
     """bundle.json. `files`: sha256 of every other file; `parity`: measured errors of each graph against torch.
 
     `graphs` are those of `flavour` ort-cpu, `flavours` has the same graphs made for others, by flavour and name. `task` is the command
-    that the model was trained for. `laid`: a try-on model that was shown garments where they are worn (engines.pose.laid).
+    that the model was trained for. `laid`: a try-on model that was shown garments upon who will wear them (engines.pose.laid).
     """
 
     schema_version: int

@@ -113,7 +113,8 @@ def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> F
     white = np.repeat(np.where(found.mask[window.place], 255, 0).astype(np.uint8)[..., None], 3, axis=2)
     hole = place(white, box, size, "black")[..., 0] > 0
     inside = None if points is None else window.moved(points)
-    seen = shown(garment, bundle.facts.laid, inside, window.size, hole, request.mask.category)
+    known = np.where(hole[..., None], HIDDEN, canvas)
+    seen = shown(garment, bundle.facts.laid, inside, window.size, known, hole, request.mask.category)
     return Fitting(request, bundle, settings_of(request, bundle), photo, found, points, window, canvas, box, hole, seen)
 
 

@@ -1,6 +1,7 @@
-"""A flat garment laid where it will be worn: scaled, turned and moved onto the body, nothing bent.
+"""A flat garment laid upon the picture of who will wear it: scaled, turned, slanted and moved onto the body, nothing bent.
 
-A small network finds what belongs where far sooner when it lies there already. Widths and places are shares of the torso's length.
+A small network finds what belongs where far sooner when it lies there already, and knows people better than garments before nothing.
+Shirts and dresses follow the chest (engines.pose.chest); widths and places of the rest are shares of the torso's length.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from engines.core.garments import Category
 from engines.media.background import stands_out
 from engines.media.fit import fit_and_pad, resize
+from engines.pose.chest import onto_torso
 from engines.pose.draw import fitted
 from engines.pose.garment import HIPS, KNEES, SHOULDERS, Body, Mask, Picture, Points, body_of, cleaned
 
@@ -19,6 +21,7 @@ SMOOTH = 1.0  # pixels of blur: outlines lie where they are within a pixel
 LEAST = 0.01  # of the picture: below, nothing stands out
 FRONTAL = 0.62  # shoulders' width of somebody who faces the camera; less is foreshortened
 NARROWEST = 0.35  # of that width: how edge-on a garment is shown at most
+WHOLLY = 0.95  # of a pixel covered by the garment: with less, the background shines through
 
 
 @dataclass(frozen=True)
@@ -101,33 +104,41 @@ def into_box(flat: Flat, mask: Mask) -> NDArray[np.float64]:
 
 
 def shown(
-    garment: Picture, lay: bool, points: Points | None, inside: tuple[int, int], mask: Mask, category: Category
+    garment: Picture, lay: bool, points: Points | None, inside: tuple[int, int], known: Picture, mask: Mask, category: Category
 ) -> Picture:  # fmt: skip
-    """The garment as a network sees it beside a canvas of the shape of `mask`: laid where models were trained so, else fit into it.
-    `points` (133, 3) count in pixels of the window of the size `inside` (width, height) that the canvas shows."""
+    """The garment as a network sees it beside a canvas: laid upon that where models were trained so, else fit into it. `known` (H, W, 3) is
+    the canvas without what `mask` (H, W) hides; `points` (133, 3) count in pixels of the window of the size `inside` (width, height)
+    that it shows."""
     size = (mask.shape[1], mask.shape[0])
     if not lay:
         return fit_and_pad(garment, size, "edge")[0]
-    return laid(garment, None if points is None else fitted(points, inside, size), mask, category)
+    return laid(garment, None if points is None else fitted(points, inside, size), known, mask, category)
 
 
-def laid(garment: Picture, points: Points | None, mask: Mask, category: Category) -> Picture:
-    """The garment (H, W, 3) laid on a canvas of the shape of `mask`, where the person with these points (133, 3), in the canvas's pixels,
-    will wear it; in the mask's box where they are not known. Around it is its background's colour.
+def laid(garment: Picture, points: Points | None, known: Picture, mask: Mask, category: Category) -> Picture:
+    """The picture `known` (H, W, 3) of a person with the garment (h, w, 3) laid upon it, inside `mask` (H, W) alone: where the person with
+    these points (133, 3), in the picture's pixels, will wear it; in the mask's box where they are not known.
 
     A picture in which no garment stands out is fit into the canvas as it is.
     """
     size = (mask.shape[1], mask.shape[0])
-    flat = flat_of(silhouette(garment), category)
+    outline = silhouette(garment)
+    flat = flat_of(outline, category)
     if flat is None or not mask.any():
         return fit_and_pad(garment, size, "edge")[0]
-    body = None if points is None else body_of(points)
-    move = into_box(flat, mask) if body is None else onto_body(flat, body, category)
+    move = onto(flat, points, mask, category)
     shrunk = min(1.0, float(np.linalg.norm(move[:, 1])))  # averaged first: a warp looks at single pixels
-    small = resize(garment, (max(1, round(shrunk * garment.shape[1])), max(1, round(shrunk * garment.shape[0]))))
-    move[:, :2] *= np.array([garment.shape[1] / small.shape[1], garment.shape[0] / small.shape[0]])
-    around = tuple(float(v) for v in np.median(np.concatenate([garment[0], garment[-1]]), axis=0))
-    out: Picture = cv2.warpAffine(small, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=around).astype(
-        np.uint8
-    )
-    return out
+    inner = (max(1, round(shrunk * garment.shape[1])), max(1, round(shrunk * garment.shape[0])))
+    move[:, :2] *= np.array([garment.shape[1] / inner[0], garment.shape[0] / inner[1]])
+    white = np.repeat(np.where(outline, 255, 0).astype(np.uint8)[..., None], 3, axis=2)
+    picture, there = (cv2.warpAffine(resize(part, inner), move, size, flags=cv2.INTER_LINEAR) for part in (garment, white))
+    return np.where(mask[..., None] & (there >= WHOLLY * 255), picture, known).astype(np.uint8)
+
+
+def onto(flat: Flat, points: Points | None, mask: Mask, category: Category) -> NDArray[np.float64]:
+    """The (2, 3) map from pixels of the garment's picture to those of the canvas."""
+    body = None if points is None else body_of(points)
+    if points is None or body is None:
+        return into_box(flat, mask)
+    chest = None if category == "lower" else onto_torso(flat.middle, flat.top, flat.trunk, points, body)
+    return onto_body(flat, body, category) if chest is None else chest

@@ -1,7 +1,7 @@
 """One clip of a synthetic person: frames, labels, keypoints, garment pictures."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -15,7 +15,7 @@ from engines.prepare.landmarks import keypoints_3d
 from engines.prepare.mesh import Floats
 from engines.prepare.motion import HELD_OUT_MOTIONS, MOTION_SHARES, TRAIN_MOTIONS, MotionFrame, about, motion_track, rig_rotations
 from engines.prepare.people import Person, random_person
-from engines.prepare.raster import Light, render
+from engines.prepare.raster import Light, Scene, render
 
 OVERSAMPLING = 2
 UP = np.array([0.0, 0.0, 1.0])
@@ -134,6 +134,11 @@ def scored(keypoints: Floats, depth: Floats) -> Floats:
     return out
 
 
+def kept_points(scene: Scene) -> NDArray[np.int64]:
+    """Numbers of the points between which something is drawn."""
+    return np.unique(scene.faces[(scene.cut[scene.faces] > 0).all(axis=1)])
+
+
 class Clip:
     """A clip ready to be drawn, frame by frame. `change` (another clip's spec, upper, lower or dress): the person wears that garment of
     the other clip's person; body, motion, camera, light and background stay."""
@@ -184,14 +189,8 @@ class Clip:
 
     def garment(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """The picture (H, W, 3) of one garment, and where in it the garment is, (H, W)."""
-        shape, (width, height) = self.person.shape, self.spec.size
-        still = np.tile(np.concatenate([np.eye(3).ravel(), np.zeros(3)]).astype(np.float32), (len(self.person.base.names), 1))
-        scene = self.person.scene(shape.vertices.astype(np.float32), still, only=name)
-        kept = np.unique(scene.faces[(scene.cut[scene.faces] > 0).all(axis=1)])
-        low, high = scene.points[kept].min(0), scene.points[kept].max(0)
-        camera = scenery.look_at(((low + high) / 2).astype(float), 0.0, 6.0, 0.0, 1.0, (width, height))
-        spans = np.ptp(camera.project(scene.points[kept])[:, :2], axis=0)
-        camera = scenery.Camera(camera.eye, camera.rows, float(0.9 * min(width / spans[0], height / spans[1])), camera.size)
+        width, height = self.spec.size
+        scene, camera = self.at_rest(name)
         screen = camera.project(scene.points) * np.array([OVERSAMPLING, OVERSAMPLING, 1], np.float32)
         light = scenery.random_light(np.random.default_rng(0), 0.0)
         colours, labels, _ = render(scene, screen, (width * OVERSAMPLING, height * OVERSAMPLING), camera.eye, light)
@@ -201,6 +200,17 @@ class Clip:
         )
         share = cv2.resize((labels > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
         return picture, share > 0.5
+
+    def at_rest(self, name: str) -> tuple[Scene, scenery.Camera]:
+        """One garment alone at rest, and the camera that its picture is taken with."""
+        shape, (width, height) = self.person.shape, self.spec.size
+        still = np.tile(np.concatenate([np.eye(3).ravel(), np.zeros(3)]).astype(np.float32), (len(self.person.base.names), 1))
+        scene = self.person.scene(shape.vertices.astype(np.float32), still, only=name)
+        kept = scene.points[kept_points(scene)]
+        low, high = kept.min(0), kept.max(0)
+        camera = scenery.look_at(((low + high) / 2).astype(float), 0.0, 6.0, 0.0, 1.0, (width, height))
+        spans = np.ptp(camera.project(kept)[:, :2], axis=0)
+        return scene, replace(camera, focal=float(0.9 * min(width / spans[0], height / spans[1])))
 
     def facts(self) -> dict[str, Any]:
         """What goes into the clip's metadata."""

@@ -37,7 +37,8 @@ def encode_frames(model: AnyAutoencoder, frames: NDArray[np.uint8], precision: s
 
 
 def clip_latents(data: Path, clip: TrainingClip, model: AnyAutoencoder, precision: str, key: str) -> NDArray[np.float16]:
-    """Latents (F, C, h, w) of a clip, whitened or scaled as the autoencoder does it; float16, kept on disk by size, autoencoder and precision."""
+    """Latents (F, C, h, w) of a clip, whitened or scaled as the autoencoder does it; float16, kept on disk by size, autoencoder and
+    precision."""
     path = cache_folder(data, clip.size) / f"latents-{key}-{precision}" / f"{clip.clip.clip_id}.npy"
     if not path.exists():
         save_array(path, encode_frames(model, clip.frames, precision).numpy().astype(np.float16))

@@ -150,9 +150,9 @@ class ScdRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryonBatching:
-    """One step reads `pairs` garments, each with the person who wears it. `laid`: garments are shown where they will be worn
+    """One step reads `pairs` garments, each with the person who wears it. `laid`: garments are shown upon the person who will wear them
     (engines.pose.laid), in training and by `scd tryon`, else as they are. `worn`: the share whose garment is shown not flat but as that
-    person wears it, cut out, at another place and scale, or with `laid` at its own. `drop_reference` is the share trained with the null
+    person wears it, cut out, at another place and scale, or with `laid` upon them. `drop_reference` is the share trained with the null
     reference (guidance), `drop_pose` the share whose person has no known pose (black). `timestep_shift` as in Batching."""
 
     pairs: int

@@ -125,9 +125,9 @@ def train_scd(recipe: ScdRecipe, data: Path, run: Path, resume: bool, report: Re
         held_out = with_frames(load_clips(data, "val", recipe.model.size), needed)
         latents = latents_for(recipe, data, clips, autoencoder, heard(report))
     batches = Batches(recipe, clips, latents, autoencoder)
-    weighed = recipe.loss.channel_weights
-    channels = recipe.model.unet.latent_channels
-    loss_weights = channel_weights(autoencoder, first_latents(clips, autoencoder, recipe.optim.precision)) if weighed else torch.ones(channels)
+    loss_weights = torch.ones(recipe.model.unet.latent_channels)
+    if recipe.loss.channel_weights:
+        loss_weights = channel_weights(autoencoder, first_latents(clips, autoencoder, recipe.optim.precision))
     model = fresh_model(recipe)
     validation = Validation(recipe, autoencoder, held_out, run / "sheets")
 

@@ -49,6 +49,10 @@ class Fitting(NamedTuple):
     points: Points | None
     size: tuple[int, int]
 
+    def known(self) -> Picture:
+        """The person without what the mask hides."""
+        return without(self.person, self.mask)
+
 
 @dataclass(frozen=True)
 class TryonBatch:
@@ -105,8 +109,13 @@ def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, recipe: Try
     if points is not None:
         points = window.moved(points)
     garment, first = read_image(pair.garment, "the garment"), None if points is None else points[0]
-    seen = shown(garment, recipe.batching.laid, first, window.size, hole, pair.category or CATEGORIES[0])
+    seen = shown(garment, recipe.batching.laid, first, window.size, without(canvas, hole), hole, pair.category or CATEGORIES[0])
     return Fitting(canvas, seen, hole, points, window.size)
+
+
+def without(person: Picture, mask: Mask) -> Picture:
+    """The person with a grey hole where the mask is: nothing of what is to be learnt can leak through the autoencoder's wide sight."""
+    return np.where(mask[..., None], HIDDEN, person)
 
 
 def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:
@@ -163,11 +172,6 @@ class Encoder:
             return self.autoencoder.encode(to_tensor(np.stack(pictures)).to(device)).float()
 
 
-def hidden(fitting: Fitting) -> Picture:
-    """The person with a grey hole where the mask is: nothing of what is to be learnt can leak through the autoencoder's wide sight."""
-    return np.where(fitting.mask[..., None], HIDDEN, fitting.person)
-
-
 class TryonBatches:
     """Makes rows of a step's batch, each from (seed, step, row) alone; each pass over the pairs is a fresh permutation."""
 
@@ -183,8 +187,8 @@ class TryonBatches:
         window = window_around(mask, size, float(rng.uniform(*recipe.masks.margin)), shift)
         fitting = cut_out(pair, mask, person, window, recipe)
         if rng.random() < recipe.batching.worn:
-            laid = recipe.batching.laid  # a laid garment is worn at its own place
-            garment = alone(fitting.person, fitting.mask) if laid else worn_garment(rng, person, mask, recipe)
+            laid = recipe.batching.laid  # upon the person it is worn at its own place
+            garment = fitting.person if laid else worn_garment(rng, person, mask, recipe)
             fitting = fitting._replace(garment=garment)
         if rng.random() >= recipe.augmentation.share:
             return fitting
@@ -210,7 +214,7 @@ class TryonBatches:
 
     def finish(self, draft: list[TryonRow]) -> TryonBatch:
         fittings = [row.fitting for row in draft]
-        encoded = self.encoder([*(f.garment for f in fittings), *(f.person for f in fittings), *(hidden(f) for f in fittings)])
+        encoded = self.encoder([*(f.garment for f in fittings), *(f.person for f in fittings), *(f.known() for f in fittings)])
         garments, people, known = encoded.chunk(3)
         mask = np.stack([latent_mask(f.mask, self.recipe.model.downscale) for f in fittings])
         read = torch.tensor([not row.null for row in draft]).float()[:, None, None, None]

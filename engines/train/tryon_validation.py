@@ -20,7 +20,7 @@ from engines.train.batches import pose_tensor
 from engines.train.distributed import device_of, half
 from engines.train.recipe import TryonRecipe
 from engines.train.sheets import contact_sheet, save_sheet
-from engines.train.tryon_batches import Encoder, drawn_pose, hidden, plain_fitting
+from engines.train.tryon_batches import Encoder, drawn_pose, plain_fitting
 
 Frames = NDArray[np.uint8]
 SHOWN = 12  # columns of a sheet
@@ -46,7 +46,7 @@ class TryonValidation:
         """The repainted canvases, uint8 (n, H, W, 3)."""
         recipe, fittings, device = self.recipe, self.fittings, device_of(model)
         mask = np.stack([latent_mask(f.mask, recipe.model.downscale) for f in fittings])[:, None]
-        known = Known(self.encoder([hidden(f) for f in fittings]).cpu().numpy(), mask)
+        known = Known(self.encoder([f.known() for f in fittings]).cpu().numpy(), mask)
         with half(device, recipe.optim.precision):
             features = model.pose_encoder(pose_tensor([np.zeros_like(self.poses[0]), *self.poses]).to(device))
             kv = model.reference(self.encoder([f.garment for f in fittings]), features[:1].expand(len(fittings), -1, -1, -1))
@@ -75,5 +75,5 @@ class TryonValidation:
         """Garment | pose | hole | result in its hole | truth."""
         pasted = [np.where(f.mask[..., None], out, f.person) for out, f in zip(result, self.fittings, strict=True)]
         return [
-            [f.garment for f in self.fittings], self.poses, [hidden(f) for f in self.fittings], pasted, [f.person for f in self.fittings],
+            [f.garment for f in self.fittings], self.poses, [f.known() for f in self.fittings], pasted, [f.person for f in self.fittings],
         ]  # fmt: skip
