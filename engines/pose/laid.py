@@ -130,7 +130,8 @@ def laid(garment: Picture, points: Points | None, known: Picture, mask: Mask, ca
     shrunk = min(1.0, float(np.linalg.norm(move[:, 1])))  # averaged first: a warp looks at single pixels
     inner = (max(1, round(shrunk * garment.shape[1])), max(1, round(shrunk * garment.shape[0])))
     move[:, :2] *= np.array([garment.shape[1] / inner[0], garment.shape[0] / inner[1]])
-    white = np.repeat(np.where(outline, 255, 0).astype(np.uint8)[..., None], 3, axis=2)
+    within = cv2.erode(outline.astype(np.uint8), np.ones((3, 3), np.uint8))  # the outermost pixels are half background
+    white = np.repeat(within[..., None] * np.uint8(255), 3, axis=2)
     picture, there = (cv2.warpAffine(resize(part, inner), move, size, flags=cv2.INTER_LINEAR) for part in (garment, white))
     return np.where(mask[..., None] & (there >= WHOLLY * 255), picture, known).astype(np.uint8)
 
