@@ -46,13 +46,15 @@ class WindowSpec:
 class SamplingSpec:
     """Recommended DDIM steps and guidance scale, and the share of the initial noise's variance that all frames have in common.
 
-    `distilled`: the model was taught to do with few steps (latent consistency), so that the sampler "lcm" means something.
+    `distilled`: the model was taught to do with few steps (latent consistency), so that the sampler "lcm" means something. `strength`: as
+    engines.core.specs.Sampling has it.
     """
 
     steps: int
     guidance: float
     shared_noise: float
     distilled: bool = False
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,8 @@ def check_facts(facts: BundleFacts) -> None:
         raise ValueError("sampling.steps must lie in 1 .. schedule.train_timesteps")
     if not 0 <= facts.sampling.shared_noise <= 1:
         raise ValueError("sampling.shared_noise must lie in 0 .. 1")
+    if not 0 < facts.sampling.strength <= 1 or (facts.sampling.strength < 1 and not facts.laid):
+        raise ValueError("sampling.strength must lie above 0 and be 1 at most, and 1 where garments are not laid")
     for name in facts.files:
         if Path(name).name != name:
             raise ValueError(f"the file {name} would lie outside the folder")

@@ -40,6 +40,21 @@ class State:
         return self.latents
 
 
+def skipped(steps: int, strength: float) -> int:
+    """How many of the first steps are left out with this strength (above 0, to 1); one step is always taken."""
+    return steps - max(1, round(steps * strength))
+
+
+def begun(start: Latents, noise: Latents, schedule: NoiseSchedule, steps: int, strength: float) -> State:
+    """What sampling goes on from that begins with `start` (frames, ...), noised to where the last `strength` of its steps begin, instead
+    of with noise alone (SDEdit, Meng et al. 2022). Strength 1 is noise alone."""
+    done = skipped(steps, strength)
+    if done == 0:
+        return State(noise.astype(np.float32))
+    alpha = float(schedule.alphas_cumprod()[schedule.timesteps(steps)[done]])
+    return State(np.asarray(np.float32(alpha**0.5) * start + np.float32((1 - alpha) ** 0.5) * noise, np.float32), done=done)
+
+
 def path(schedule: NoiseSchedule, steps: int, on_step: OnStep, done: int = 0) -> Iterator[Step]:
     """The `steps` steps (1 to schedule.train_timesteps) from the schedule's end to a_t = 1, `following` of the last, without the first
     `done` of them.

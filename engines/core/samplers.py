@@ -84,10 +84,10 @@ def dpm_sample(
     state = state or State()
     latents = state.begin(noise)
     del noise  # the caller's may be the only other copy
-    if state.earlier is None:
-        state.earlier = np.zeros_like(latents)
+    known = state.earlier is not None  # also the first of the steps that `begun` leaves knows of none before
+    state.earlier = np.zeros_like(latents) if state.earlier is None else state.earlier
     for step in path(schedule, steps, on_step, state.done):
-        weight = extrapolation(state.before, step)
+        weight, known = extrapolation(state.before, step) if known else 0.0, True
         dpm_frames(latents, state.earlier, predict(latents, step.timestep), step, schedule.prediction_type, weight)
         state.before = step.alpha
     return latents

@@ -150,7 +150,9 @@ class ModelSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """What the bundle recommends and validation uses: DDIM steps and guidance scale; the share of the variance of the initial noise
-    that all frames have in common; frames per window and their overlap; whether the model was distilled for few steps (sampler "lcm")."""
+    that all frames have in common; frames per window and their overlap; whether the model was distilled for few steps (sampler "lcm").
+    `strength` (above 0, to 1): the share of the steps, the last ones, that a try-on model takes from the garment laid upon the person,
+    noised (SDEdit, Meng et al. 2022); with 1 it starts from noise alone."""
 
     steps: int
     guidance: float
@@ -158,6 +160,7 @@ class Sampling:
     window: int
     overlap: int
     distilled: bool = False
+    strength: float = 1.0
 
 
 def self_attention_sites(spec: ModelSpec) -> tuple[Site, ...]:

@@ -31,7 +31,7 @@ def bundle_facts(saved: SavedModel, writing: "Writing", request: "ExportRequest"
         "schema_version": SCHEMA_VERSION, "name": facts["name"], "kind": kind, "flavour": "ort-cpu", "size": list(spec.size),
         "task": facts.get("task", "animate"), "laid": facts["recipe"].get("batching", {}).get("laid", False),
         "latents": asdict(spec.latents), "window": asdict(window), "schedule": asdict(spec.schedule),
-        "sampling": {key: getattr(sampling, key) for key in ("steps", "guidance", "shared_noise", "distilled")},
+        "sampling": {key: getattr(sampling, key) for key in ("steps", "guidance", "shared_noise", "distilled", "strength")},
         "sites": [asdict(site) for site in crossing_sites(saved.model.spec)],
         "graphs": writing.graphs, "flavours": writing.flavours, "parity": writing.parity, "licence": facts.get("licence", OWN_LICENCE),
         "provenance": {

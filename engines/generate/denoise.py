@@ -46,6 +46,7 @@ class Settings:
 
     `guidance_until` (0 to 1): the share of the steps, from the first, that are guided. `guidance_passes` 2 runs reference and null
     reference one after the other, in half the memory. `reuse` N > 1 runs the whole network at every N-th step alone (engines.core.reuse).
+    `strength` below 1 takes the last steps alone, from something that is there already (engines.core.sampler.begun).
     """
 
     steps: int
@@ -55,6 +56,7 @@ class Settings:
     guidance_until: float = 1.0
     guidance_passes: Literal[1, 2] = 1
     reuse: int = 1
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,10 @@ class Denoiser:
         self.state = State() if checkpoint is None else checkpoint.state
         self.number = self.state.done
         self.deep = DeepStore()
+
+    def go_on(self, state: State) -> None:
+        """Begin with the steps that this state leaves."""
+        self.state, self.number = state, state.done
 
     def __enter__(self) -> "Denoiser":
         return self

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engines.core import guidance as cfg
 from engines.core.bundle import Bundle, LatentSpec, WindowSpec
-from engines.core.sampler import frame_noise
+from engines.core.sampler import begun, frame_noise
 from engines.core.samplers import sampler_named
 from engines.core.schedule import NoiseSchedule
 from engines.core.sites import is_kv
@@ -213,23 +213,27 @@ class Pipeline:
         on_window: Callable[[], None],
         checkpoint: Checkpoint | None = None,
         known: Known | None = None,
+        start: Latents | None = None,
     ) -> Latents:
         """Latents (F, C, h, w) for pose features (F, D, h, w): each step predicts window by window, blends, and steps all frames.
 
         `on_window` is called after every run of a target graph (engines.generate.denoise.runs of them). `checkpoint` holds what an
         earlier run did: its whole steps are not run and not counted, its single runs are counted. `known`: what is put in its place
-        before every step and after the last.
+        before every step and after the last. `start` (F, C, h, w): what `settings.strength` below 1 begins with.
         """
         spec, sample = self.spec, sampler_named(settings.sampler)
         seed, steps, schedule = settings.seed, settings.steps, spec.schedule
         with Denoiser(self, features, settings, on_window, checkpoint) as predict:
+            latents = predict.state.latents
+            if latents is None:  # given to the state, which is stepped in place: a copy of a long clip's noise would count
+                latents = predict.state.latents = frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise)
+            if start is not None:
+                predict.go_on(begun(start, latents, schedule, steps, settings.strength))
             state = predict.state
-            if state.latents is None:  # given to the state, which is stepped in place: a copy of a long clip's noise would count
-                state.latents = frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise)
             if known is None:
-                return sample(predict, state.latents, schedule, steps, predict.step_done, seed, state)
+                return sample(predict, latents, schedule, steps, predict.step_done, seed, state)
             repaint = known.mixed
-            return repaint(sample(lambda x, t: predict(repaint(x), t), state.latents, schedule, steps, predict.step_done, seed, state))
+            return repaint(sample(lambda x, t: predict(repaint(x), t), latents, schedule, steps, predict.step_done, seed, state))
 
     def decode(self, latents: Latents) -> Iterator[Pictures]:
         """Pictures uint8 (H, W, 3), one after the other, decoded a few at a time."""

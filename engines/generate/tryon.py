@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from engines.core import guidance as cfg
 from engines.core.bundle import Bundle
 from engines.core.errors import ScdError, UsageError
 from engines.core.report import Report
+from engines.core.sampler import skipped
 from engines.generate.backends import Backend
 from engines.generate.denoise import Settings, runs
 from engines.generate.known import HIDDEN, Known, latent_mask
@@ -93,7 +94,8 @@ def settings_of(request: TryonRequest, bundle: Bundle) -> Settings:
     """With the model's own steps and guidance where none were given."""
     sampling = bundle.facts.sampling
     guidance = sampling.guidance if request.guidance is None else request.guidance
-    return Settings(steps=request.steps or sampling.steps, guidance=guidance, seed=request.seed, sampler=request.sampler)
+    strength = sampling.strength if guidance else 1.0  # what is made without the garment must not start from it
+    return Settings(steps=request.steps or sampling.steps, guidance=guidance, seed=request.seed, sampler=request.sampler, strength=strength)
 
 
 def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> Fitting:
@@ -114,8 +116,10 @@ def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> F
     hole = place(white, box, size, "black")[..., 0] > 0
     inside = None if points is None else window.moved(points)
     known = np.where(hole[..., None], HIDDEN, canvas)
-    seen = shown(garment, bundle.facts.laid, inside, window.size, known, hole, request.mask.category)
-    return Fitting(request, bundle, settings_of(request, bundle), photo, found, points, window, canvas, box, hole, seen)
+    seen, lies = shown(garment, bundle.facts.laid, inside, window.size, known, hole, request.mask.category)
+    settings = settings_of(request, bundle)
+    settings = settings if lies else replace(settings, strength=1.0)
+    return Fitting(request, bundle, settings, photo, found, points, window, canvas, box, hole, seen)
 
 
 def points_of(found: FoundMask, photo: Photo, request: TryonRequest, studio: Studio) -> Points | None:
@@ -204,15 +208,19 @@ def read_garment(fitting: Fitting, pipeline: Pipeline, studio: Studio) -> None:
 def denoised(fitting: Fitting, pose: Picture, pipeline: Pipeline, studio: Studio, seconds: dict[str, float]) -> NDArray[np.float32]:
     """Latents (samples, C, h, w), the known part in its place."""
     settings, samples = fitting.settings, fitting.request.samples
+    start = None
     with timed(seconds, "encode"):
         known = Known(
             pipeline.encode(np.where(fitting.hole[..., None], HIDDEN, fitting.canvas)[None])[0],
             latent_mask(fitting.hole, fitting.bundle.facts.latents.downscale),
         )
         features = np.repeat(pipeline.pose_features(pose[None]), samples, axis=0)
-    stage = studio.report.stage("denoise (samples x steps)", runs(settings, len(pipeline.plan(samples))))
+        if settings.strength < 1:
+            start = np.repeat(pipeline.encode(fitting.garment[None]), samples, axis=0)
+    windows, left_out = len(pipeline.plan(samples)), skipped(settings.steps, settings.strength)
+    stage = studio.report.stage("denoise (samples x steps)", runs(settings, windows) - runs(settings, windows, left_out))
     with timed(seconds, "denoise"), stage as bar:
-        return pipeline.denoise(features, settings, lambda: bar.advance(1), known=known)
+        return pipeline.denoise(features, settings, lambda: bar.advance(1), known=known, start=start)
 
 
 def write(fitting: Fitting, pipeline: Pipeline, latents: NDArray[np.float32], summary: TryonSummary, folder: Path) -> None:

@@ -105,27 +105,25 @@ def into_box(flat: Flat, mask: Mask) -> NDArray[np.float64]:
 
 def shown(
     garment: Picture, lay: bool, points: Points | None, inside: tuple[int, int], known: Picture, mask: Mask, category: Category
-) -> Picture:  # fmt: skip
-    """The garment as a network sees it beside a canvas: laid upon that where models were trained so, else fit into it. `known` (H, W, 3) is
-    the canvas without what `mask` (H, W) hides; `points` (133, 3) count in pixels of the window of the size `inside` (width, height)
-    that it shows."""
+) -> tuple[Picture, bool]:  # fmt: skip
+    """The garment as a network sees it beside a canvas, and whether it lies upon that: laid where models were trained so and it stands out
+    in its picture, else fit into the canvas as it is. `known` (H, W, 3) is the canvas without what `mask` (H, W) hides; `points` (133, 3)
+    count in pixels of the window of the size `inside` (width, height) that it shows."""
     size = (mask.shape[1], mask.shape[0])
-    if not lay:
-        return fit_and_pad(garment, size, "edge")[0]
-    return laid(garment, None if points is None else fitted(points, inside, size), known, mask, category)
+    found = laid(garment, None if points is None else fitted(points, inside, size), known, mask, category) if lay else None
+    return (fit_and_pad(garment, size, "edge")[0], False) if found is None else (found, True)
 
 
-def laid(garment: Picture, points: Points | None, known: Picture, mask: Mask, category: Category) -> Picture:
+def laid(garment: Picture, points: Points | None, known: Picture, mask: Mask, category: Category) -> Picture | None:
     """The picture `known` (H, W, 3) of a person with the garment (h, w, 3) laid upon it, inside `mask` (H, W) alone: where the person with
-    these points (133, 3), in the picture's pixels, will wear it; in the mask's box where they are not known.
-
-    A picture in which no garment stands out is fit into the canvas as it is.
+    these points (133, 3), in the picture's pixels, will wear it; in the mask's box where they are not known. None for a picture in which
+    no garment stands out.
     """
     size = (mask.shape[1], mask.shape[0])
     outline = silhouette(garment)
     flat = flat_of(outline, category)
     if flat is None or not mask.any():
-        return fit_and_pad(garment, size, "edge")[0]
+        return None
     move = onto(flat, points, mask, category)
     shrunk = min(1.0, float(np.linalg.norm(move[:, 1])))  # averaged first: a warp looks at single pixels
     inner = (max(1, round(shrunk * garment.shape[1])), max(1, round(shrunk * garment.shape[0])))

@@ -93,7 +93,8 @@ def batch_of(recipe: Recipe, rows: int, size: tuple[int, int]) -> Any:
 
     if isinstance(recipe, TryonRecipe):
         times = torch.zeros(rows, dtype=torch.long)
-        return TryonBatch(latents(rows), latents(rows), latents(rows), latents(rows, 1), pictures(rows), latents(rows), times)
+        all_of = (latents(rows), latents(rows), latents(rows), latents(rows, 1), pictures(rows), latents(rows), times, latents(rows))
+        return TryonBatch(*all_of)
     targets, own_steps = rows * recipe.batching.targets, (recipe.batching.own_steps + 1) // 2
     times = torch.zeros(targets, dtype=torch.long)
     return Batch(latents(rows), pictures(rows), latents(targets), pictures(targets), latents(targets), times, own_steps)

@@ -153,7 +153,8 @@ class TryonBatching:
     """One step reads `pairs` garments, each with the person who wears it. `laid`: garments are shown upon the person who will wear them
     (engines.pose.laid), in training and by `scd tryon`, else as they are. `worn`: the share whose garment is shown not flat but as that
     person wears it, cut out, at another place and scale, or with `laid` upon them. `drop_reference` is the share trained with the null
-    reference (guidance), `drop_pose` the share whose person has no known pose (black). `timestep_shift` as in Batching."""
+    reference (guidance), `drop_pose` the share whose person has no known pose (black). `timestep_shift` as in Batching. `from_laid`: the
+    share whose latents are the laid garment's, noised, as sampling with a `strength` below 1 finds them; the truth is still the person."""
 
     pairs: int
     laid: bool
@@ -161,6 +162,7 @@ class TryonBatching:
     drop_reference: float
     drop_pose: float
     timestep_shift: float
+    from_laid: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

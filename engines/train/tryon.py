@@ -25,17 +25,21 @@ from engines.train.tryon_validation import TryonValidation
 
 def tryon_loss(model: SCD, recipe: TryonRecipe, batch: TryonBatch, weights: Tensor) -> Tensor:
     """Eq. 6: noise in the mask alone, the known part as it is; the squared error counts inside the mask alone: its mean there
-    under channel weights (C,), and of that the mean over the pairs under the weights of their timesteps."""
+    under channel weights (C,), and of that the mean over the pairs under the weights of their timesteps. Where noise was added to a laid
+    garment, what is to be predicted leads from there to the person all the same: x_0 of the sampler's formula is the truth."""
     alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float().to(batch.latents.device)
     alpha = alphas[batch.timesteps][:, None, None, None]
     signal, noise = alpha.sqrt(), (1 - alpha).sqrt()
     inside = batch.mask
-    noisy = (signal * batch.latents + noise * batch.noise) * inside + batch.known * (1 - inside)
+    mixed = signal * batch.noised + noise * batch.noise
+    noisy = mixed * inside + batch.known * (1 - inside)
     features = model.pose_encoder(torch.cat([torch.zeros_like(batch.pose[:1]), batch.pose]))
     kv = model.reference(batch.ref_latents, features[:1].expand(len(batch.ref_latents), -1, -1, -1))
     predicted = model.target(noisy, batch.timesteps, features[1:], kv, clips=0).float()
-    velocity = signal * batch.noise - noise * batch.latents
-    error = predicted - (velocity if recipe.schedule.prediction_type == "v_prediction" else batch.noise)
+    wanted = (
+        signal * mixed - batch.latents if recipe.schedule.prediction_type == "v_prediction" else mixed - signal * batch.latents
+    ) / noise
+    error = predicted - wanted
     counts = min_snr_weights(alpha, recipe.loss.min_snr_gamma, recipe.schedule.prediction_type)
     per_cell = (error.square() * weights[:, None, None] * counts).mean(1, keepdim=True)
     return ((per_cell * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1e-6)).mean()

@@ -37,17 +37,19 @@ from engines.train.variation import Variation, draw_variation, recoloured, vary_
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float32]
+EARLIEST = 0.4  # of the timestep where sampling starts from a laid garment: its later steps find their own guess instead
 
 
 class Fitting(NamedTuple):
     """A pair at the model's size: person and garment uint8 (H, W, 3), mask (H, W), and the points (P, 133, 3) of the person, which count in
-    pixels of a picture of `size`; None where they are not known."""
+    pixels of a picture of `size`; None where they are not known. Where it is `laid`, the garment lies upon the person."""
 
     person: Picture
     garment: Picture
     mask: Mask
     points: Points | None
     size: tuple[int, int]
+    laid: bool
 
     def known(self) -> Picture:
         """The person without what the mask hides."""
@@ -57,7 +59,8 @@ class Fitting(NamedTuple):
 @dataclass(frozen=True)
 class TryonBatch:
     """R pairs: ref_latents of the garments (R, C, h, w), zero where `null` was drawn; latents of the people; known, latents of the people
-    without what the mask hides; mask (R, 1, h, w), 1 where noise goes; pose (R, 3, H, W); noise like latents; timesteps (R,)."""
+    without what the mask hides; mask (R, 1, h, w), 1 where noise goes; pose (R, 3, H, W); noise like latents; timesteps (R,); noised,
+    what the noise is added to: the people's latents, or the laid garments'."""
 
     ref_latents: Tensor
     latents: Tensor
@@ -66,6 +69,7 @@ class TryonBatch:
     pose: Tensor
     noise: Tensor
     timesteps: Tensor
+    noised: Tensor
 
     def to(self, device: torch.device) -> "TryonBatch":
         return TryonBatch(**{name: value.to(device) for name, value in vars(self).items()})
@@ -73,11 +77,12 @@ class TryonBatch:
 
 @dataclass(frozen=True)
 class TryonRow:
-    """A pair before encoding; `null`: its garment becomes the null reference."""
+    """A pair before encoding; `null`: its garment becomes the null reference; `begun`: the noise is added to the laid garment."""
 
     fitting: Fitting
     pose: Picture
     null: bool
+    begun: bool
     noise: NDArray[np.float32]
     timesteps: NDArray[np.int64]
 
@@ -109,8 +114,9 @@ def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, recipe: Try
     if points is not None:
         points = window.moved(points)
     garment, first = read_image(pair.garment, "the garment"), None if points is None else points[0]
-    seen = shown(garment, recipe.batching.laid, first, window.size, without(canvas, hole), hole, pair.category or CATEGORIES[0])
-    return Fitting(canvas, seen, hole, points, window.size)
+    category = pair.category or CATEGORIES[0]
+    seen, lies = shown(garment, recipe.batching.laid, first, window.size, without(canvas, hole), hole, category)
+    return Fitting(canvas, seen, hole, points, window.size, lies)
 
 
 def without(person: Picture, mask: Mask) -> Picture:
@@ -144,7 +150,7 @@ def mirrored(fitting: Fitting, variation: Variation) -> Fitting:
         return fitting._replace(person=pictures[0], garment=pictures[1])
     person, garment = (np.ascontiguousarray(picture[:, ::-1]) for picture in pictures)
     points = None if fitting.points is None else vary_points(fitting.points, fitting.size, variation)
-    return Fitting(person, garment, np.ascontiguousarray(fitting.mask[:, ::-1]), points, fitting.size)
+    return Fitting(person, garment, np.ascontiguousarray(fitting.mask[:, ::-1]), points, fitting.size, fitting.laid)
 
 
 def plain_fitting(pair: Pair, recipe: TryonRecipe) -> Fitting:
@@ -189,7 +195,7 @@ class TryonBatches:
         if rng.random() < recipe.batching.worn:
             laid = recipe.batching.laid  # upon the person it is worn at its own place
             garment = fitting.person if laid else worn_garment(rng, person, mask, recipe)
-            fitting = fitting._replace(garment=garment)
+            fitting = fitting._replace(garment=garment, laid=laid)
         if rng.random() >= recipe.augmentation.share:
             return fitting
         return mirrored(fitting, replace(draw_variation(rng, recipe.augmentation), zoom=1.0))
@@ -204,8 +210,12 @@ class TryonBatches:
         columns, rows = recipe.model.latent_size
         noise = rng.standard_normal((1, recipe.model.unet.latent_channels, rows, columns), dtype=np.float32)
         noise += channel_offset(rng, 1, noise.shape[1:], recipe.loss.noise_offset)
-        times = shifted_timesteps(rng, 1, batching.timestep_shift, recipe.schedule.train_timesteps)
-        return TryonRow(fitting, drawn_pose(fitting, recipe.model.size, style), null, noise, times)
+        total = recipe.schedule.train_timesteps
+        times = shifted_timesteps(rng, 1, batching.timestep_shift, total)
+        begun = fitting.laid and not null and bool(rng.random() < batching.from_laid)
+        if begun:
+            times = (rng.uniform(EARLIEST, 1, 1) * recipe.sampling.strength * (total - 1)).astype(np.int64)
+        return TryonRow(fitting, drawn_pose(fitting, recipe.model.size, style), null, begun, noise, times)
 
     def draft(self, step: int, rows: range) -> list[TryonRow]:
         """Everything of these rows but the passes of the encoder."""
@@ -217,10 +227,11 @@ class TryonBatches:
         encoded = self.encoder([*(f.garment for f in fittings), *(f.person for f in fittings), *(f.known() for f in fittings)])
         garments, people, known = encoded.chunk(3)
         mask = np.stack([latent_mask(f.mask, self.recipe.model.downscale) for f in fittings])
-        read = torch.tensor([not row.null for row in draft]).float()[:, None, None, None]
+        read, begun = torch.tensor([[not row.null, row.begun] for row in draft])[..., None, None, None].unbind(1)
         return TryonBatch(
-            garments * read.to(encoded.device), people, known, torch.from_numpy(mask)[:, None], pose_tensor([row.pose for row in draft]),
+            garments * read.to(encoded), people, known, torch.from_numpy(mask)[:, None], pose_tensor([row.pose for row in draft]),
             torch.from_numpy(np.concatenate([row.noise for row in draft])), torch.from_numpy(np.concatenate([r.timesteps for r in draft])),
+            torch.where(begun.to(encoded.device), garments, people),
         ).to(encoded.device)  # fmt: skip
 
     def make(self, step: int) -> TryonBatch:

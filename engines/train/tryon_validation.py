@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.core.pairs import Pair
-from engines.core.sampler import ddim_sample
+from engines.core.sampler import State, begun, ddim_sample
 from engines.evaluate.pixel import Compared, psnr_masked
 from engines.generate.known import Known, latent_mask
 from engines.model.autoencoder import Autoencoder
@@ -49,7 +49,8 @@ class TryonValidation:
         known = Known(self.encoder([f.known() for f in fittings]).cpu().numpy(), mask)
         with half(device, recipe.optim.precision):
             features = model.pose_encoder(pose_tensor([np.zeros_like(self.poses[0]), *self.poses]).to(device))
-            kv = model.reference(self.encoder([f.garment for f in fittings]), features[:1].expand(len(fittings), -1, -1, -1))
+            garments = self.encoder([f.garment for f in fittings])
+            kv = model.reference(garments, features[:1].expand(len(fittings), -1, -1, -1))
 
         def predict(latents: NDArray[np.float32], timestep: int) -> NDArray[np.float32]:
             x = torch.from_numpy(known.mixed(latents)).to(device)
@@ -58,11 +59,20 @@ class TryonValidation:
             array: NDArray[np.float32] = out.float().cpu().numpy()
             return array
 
-        noise = np.stack([np.random.default_rng([recipe.seed, i]).standard_normal(known.latents.shape[1:]) for i in range(len(fittings))])
-        latents = ddim_sample(predict, noise.astype(np.float32), recipe.schedule, recipe.sampling.steps)
+        shape = known.latents.shape[1:]
+        noise = np.stack([np.random.default_rng([recipe.seed, i]).standard_normal(shape).astype(np.float32) for i in range(len(fittings))])
+        start = self.begun(noise, garments.cpu().numpy())
+        latents = ddim_sample(predict, noise, recipe.schedule, recipe.sampling.steps, state=start)
         whole = known.mixed(latents)
         parts = [torch.from_numpy(x).to(device) for x in np.array_split(whole, max(1, len(whole) // 4))]
         return to_frames(torch.cat([self.autoencoder.decode(part) for part in parts]))
+
+    def begun(self, noise: NDArray[np.float32], garments: NDArray[np.float32]) -> State | None:
+        """What sampling goes on from: the laid garments, noised, or noise alone; None where the recipe always starts from noise."""
+        sampling, schedule = self.recipe.sampling, self.recipe.schedule
+        if sampling.strength == 1 or not all(f.laid for f in self.fittings):
+            return None
+        return begun(garments, noise, schedule, sampling.steps, sampling.strength)
 
     def __call__(self, model: SCD, step: int) -> dict[str, float]:
         result = self.sample(model)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.core.guidance import conditions, guided_at, mixed
-from engines.core.sampler import clean_and_noise, ddim_sample, ddim_step
+from engines.core.sampler import Latents, begun, clean_and_noise, ddim_sample, ddim_step, skipped
+from engines.core.samplers import SAMPLERS, sampler_named
 from engines.core.schedule import NoiseSchedule, PredictionType
 from engines.core.windows import windows
 
@@ -115,3 +116,27 @@ def test_the_last_window_is_shifted_back_never_wrapped() -> None:
 def test_an_overlap_as_long_as_the_window_is_refused() -> None:
     with pytest.raises(ValueError, match="overlap"):
         windows(20, 8, 8)
+
+
+def test_sampling_begins_in_the_middle_with_what_is_there() -> None:
+    """Strength 0.5 of four steps leaves the last two; a predictor that knows the truth ends at it from wherever it starts."""
+    path, rng = schedule(True), np.random.default_rng(0)
+    truth, start, noise = (rng.standard_normal((2, 1, 3, 3), dtype=np.float32) for _ in range(3))
+    alphas, asked = path.alphas_cumprod(), list[int]()
+
+    def knows(latents: Latents, timestep: int) -> Latents:
+        asked.append(timestep)
+        alpha = alphas[timestep]
+        return np.asarray((np.sqrt(alpha) * latents - truth) / np.sqrt(1 - alpha), np.float32)
+
+    for sample in (sampler_named(name) for name in SAMPLERS):
+        asked.clear()
+        state = begun(start, noise, path, 4, 0.5)
+        first = float(alphas[path.timesteps(4)[2]])
+        assert np.allclose(state.latents, np.sqrt(first) * start + np.sqrt(1 - first) * noise, atol=1e-6)
+        assert np.allclose(sample(knows, noise, path, 4, state=state), truth, atol=1e-4)
+        assert asked == path.timesteps(4)[2:].tolist()
+    whole = begun(start, noise, path, 4, 1.0)
+    assert whole.done == 0
+    assert np.array_equal(whole.latents, noise)
+    assert [skipped(4, strength) for strength in (1.0, 0.5, 0.01)] == [0, 2, 3]

@@ -144,6 +144,42 @@ def test_a_model_that_learnt_from_laid_garments_sees_them_where_they_are_worn(
     assert not np.array_equal(wanted, fit_and_pad(shirt, SIZE, "edge")[0])
 
 
+@pytest.mark.parametrize("guidance", [1.0, 0.0])
+def test_a_model_of_less_strength_starts_from_the_laid_garment_and_never_without_it(
+    request_: TryonRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guidance: float
+) -> None:
+    twin = write_tiny_bundle(tmp_path / "layer", task="tryon", laid=True, strength=0.5)
+    shirt = np.full((60, 50, 3), 255, np.uint8)
+    shirt[10:50, 5:45] = (200, 30, 60)
+    Image.fromarray(shirt).save(request_.garment)
+    asked: list[tuple[Floats, float]] = []
+    watch(monkeypatch, "target", lambda feeds: asked.append((np.array(feeds["latents"]), float(feeds["timestep"][0]))))
+    request = replace(request_, model=str(tmp_path / "layer"), steps=4, guidance=guidance, samples=2)
+    tryon(request, NullReport())
+    schedule = spec_of(Studio(NullReport()).bundle(request.model)).schedule
+    timesteps = schedule.timesteps(4)
+    assert [t for _, t in asked] == timesteps[2 if guidance else 0 :].tolist()
+    hole = white(request.mask_path)
+    hidden = np.where(hole[..., None], 128, pixels(request.person)).astype(np.uint8)
+    seen = laid(shirt, None, hidden, hole, "upper")
+    assert seen is not None
+    known, garment = (twin.encoder(unit(picture[None]) * 2 - 1) for picture in (hidden, seen))
+    noise = frame_noise(known.shape[1:], 2, request.seed, SHARED_NOISE)
+    alpha = schedule.alphas_cumprod()[int(asked[0][1])]
+    cells = hole.reshape(SIZE[1] // DOWNSCALE, DOWNSCALE, SIZE[0] // DOWNSCALE, DOWNSCALE).any(axis=(1, 3))
+    begun = np.sqrt(alpha) * garment + np.sqrt(1 - alpha) * noise if guidance else noise
+    assert np.allclose(asked[0][0], np.where(cells, begun, known), atol=1e-4)
+
+
+def test_a_garment_that_does_not_stand_out_is_no_start(request_: TryonRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_bundle(tmp_path / "layer", task="tryon", laid=True, strength=0.5)
+    Image.fromarray(np.full((60, 50, 3), 90, np.uint8)).save(request_.garment)
+    asked: list[float] = []
+    watch(monkeypatch, "target", lambda feeds: asked.append(float(feeds["timestep"][0])))
+    tryon(replace(request_, model=str(tmp_path / "layer"), steps=4), NullReport())
+    assert len(asked) == 4
+
+
 def test_a_garment_that_comes_again_is_not_read_again(request_: TryonRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = made(request_)
     read: list[int] = []

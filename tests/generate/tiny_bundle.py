@@ -153,19 +153,21 @@ def described(proto: onnx.ModelProto) -> dict[str, Any]:
     return {"file": f"{name}.onnx", "inputs": tensors(proto.graph.input), "outputs": tensors(proto.graph.output)}
 
 
-def tiny_facts(graphs: dict[str, Any], motion: bool, task: Task, laid: bool) -> dict[str, Any]:
+def tiny_facts(graphs: dict[str, Any], motion: bool, task: Task, laid: bool, strength: float) -> dict[str, Any]:
     schedule = {"beta_start": 0.00085, "beta_end": 0.012, "zero_terminal_snr": True, "prediction_type": "v_prediction"}
     return {
         "schema_version": SCHEMA_VERSION, "name": "tiny", "kind": "scd-v" if motion else "scd-i", "flavour": "ort-cpu", "size": list(SIZE),
         "latents": {"channels": CHANNELS, "downscale": DOWNSCALE, "scaling_factor": 1.0},
         "window": {"min": 1, "max": 16, "default": 8, "overlap": 2}, "schedule": {"train_timesteps": 1000, **schedule},
-        "sampling": {"steps": 3, "guidance": 1.0, "shared_noise": SHARED_NOISE},
+        "sampling": {"steps": 3, "guidance": 1.0, "shared_noise": SHARED_NOISE, "strength": strength},
         "sites": [{"name": s.name, "tokens": s.tokens, "channels": s.channels} for s in SITES], "graphs": graphs,
         "parity": {}, "provenance": {"made_by": "tests"}, "licence": "Apache-2.0", "task": task, "laid": laid,
     }  # fmt: skip
 
 
-def write_tiny_bundle(folder: Path, *, seed: int = 0, motion: bool = False, task: Task = "animate", laid: bool = False) -> TinyModel:
+def write_tiny_bundle(
+    folder: Path, *, seed: int = 0, motion: bool = False, task: Task = "animate", laid: bool = False, strength: float = 1.0
+) -> TinyModel:
     """Write the bundle into a new folder; returns its numpy twin."""
     folder.mkdir(parents=True)
     twin, data, graphs = TinyModel(seed, motion), bytearray(), {}
@@ -177,5 +179,5 @@ def write_tiny_bundle(folder: Path, *, seed: int = 0, motion: bool = False, task
     (folder / WEIGHTS).write_bytes(data)
     for name in graphs:
         onnx.checker.check_model(str(folder / f"{name}.onnx"))
-    write_facts(folder, tiny_facts(graphs, motion, task, laid))
+    write_facts(folder, tiny_facts(graphs, motion, task, laid, strength))
     return twin

@@ -24,7 +24,7 @@ from engines.train.recipe import TryonRecipe  # noqa: E402
 from engines.train.run import train  # noqa: E402
 from engines.train.start import starting_autoencoder  # noqa: E402
 from engines.train.tryon import fresh_model, tryon_loss  # noqa: E402
-from engines.train.tryon_batches import Encoder, TryonBatches, plain_fitting  # noqa: E402
+from engines.train.tryon_batches import Encoder, TryonBatch, TryonBatches, plain_fitting  # noqa: E402
 from tests.core.pair_trees import viton  # noqa: E402
 from tests.generate.dressing import person_points  # noqa: E402
 from tests.model.tiny import tiny_autoencoder  # noqa: E402
@@ -125,6 +125,35 @@ def test_noise_lies_in_the_mask_alone_and_the_loss_looks_nowhere_else(data: Path
     assert float(tryon_loss(Spy(), recipe, changed, torch.ones(4))) == pytest.approx(value)  # type: ignore[arg-type]
     inside = batch.__class__(**{**batch.__dict__, "latents": torch.where(outside, batch.latents, batch.latents + 5)})
     assert float(tryon_loss(Spy(), recipe, inside, torch.ones(4))) > value + 0.1  # type: ignore[arg-type]
+
+
+def test_some_start_from_the_laid_garment_and_lead_to_the_person(data: Path, autoencoder: Path) -> None:
+    still = ["batching.worn=0.0", "sampling.strength=0.5"]
+    codec = starting_autoencoder(recipe_of(settings(autoencoder, 1)))[0]
+
+    def batch_of(*more: str) -> TryonBatch:
+        return TryonBatches(recipe_of(settings(autoencoder, 1, *still, *more)), train_pairs(data), Encoder(codec, "fp32")).make(0)
+
+    begun = batch_of("batching.from_laid=1.0", "batching.drop_reference=0.0")
+    assert torch.equal(begun.noised, begun.ref_latents)
+    assert not torch.equal(begun.noised, begun.latents)
+    assert ((begun.timesteps >= 199) & (begun.timesteps <= 500)).all()
+    for plain in (batch_of("batching.from_laid=0.0"), batch_of("batching.from_laid=1.0", "batching.drop_reference=1.0")):
+        assert torch.equal(plain.noised, plain.latents)
+    recipe = recipe_of(settings(autoencoder, 1, *still))
+    alphas = torch.from_numpy(recipe.schedule.alphas_cumprod()).float()[begun.timesteps][:, None, None, None]
+
+    class Knowing:
+        """Answers with the velocity whose x_0 is the person."""
+
+        pose_encoder = staticmethod(lambda pose: torch.zeros(len(pose), 32, 8, 4))
+        reference = staticmethod(lambda latents, features: [])
+
+        @staticmethod
+        def target(latents: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+            return (alphas.sqrt() * latents - begun.latents) / (1 - alphas).sqrt()
+
+    assert float(tryon_loss(Knowing(), recipe, begun, torch.ones(4))) < 1e-9  # type: ignore[arg-type]
 
 
 def test_what_the_mask_hides_cannot_be_seen_in_the_known_part(data: Path) -> None:
