@@ -46,7 +46,6 @@ class Settings:
 
     `guidance_until` (0 to 1): the share of the steps, from the first, that are guided. `guidance_passes` 2 runs reference and null
     reference one after the other, in half the memory. `reuse` N > 1 runs the whole network at every N-th step alone (engines.core.reuse).
-    `strength` below 1 takes the last steps alone, from something that is there already (engines.core.sampler.begun).
     """
 
     steps: int
@@ -56,7 +55,6 @@ class Settings:
     guidance_until: float = 1.0
     guidance_passes: Literal[1, 2] = 1
     reuse: int = 1
-    strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,12 +214,14 @@ class Pipeline:
         checkpoint: Checkpoint | None = None,
         known: Known | None = None,
         start: Latents | None = None,
+        strength: float = 1.0,
     ) -> Latents:
         """Latents (F, C, h, w) for pose features (F, D, h, w): each step predicts window by window, blends, and steps all frames.
 
         `on_window` is called after every run of a target graph (engines.generate.denoise.runs of them). `checkpoint` holds what an
         earlier run did: its whole steps are not run and not counted, its single runs are counted. `known`: what is put in its place
-        before every step and after the last. `start` (F, C, h, w): what `settings.strength` below 1 begins with.
+        before every step and after the last. `start` (F, C, h, w): what the last `strength` of the steps, alone, begin with
+        (engines.core.sampler.begun); without it all begin with noise.
         """
         spec, sample = self.spec, sampler_named(settings.sampler)
         seed, steps, schedule = settings.seed, settings.steps, spec.schedule
@@ -228,7 +230,7 @@ class Pipeline:
             if latents is None:  # given to the state, which is stepped in place: a copy of a long clip's noise would count
                 latents = predict.state.latents = frame_noise(spec.latent_shape, len(features), seed, spec.shared_noise)
             if start is not None:
-                predict.go_on(begun(start, latents, schedule, steps, settings.strength))
+                predict.go_on(begun(start, latents, schedule, steps, strength))
             state = predict.state
             if known is None:
                 return sample(predict, latents, schedule, steps, predict.step_done, seed, state)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ MOST_SAMPLES = 64
 class Fitting:
     """A checked request, everything opened but the networks: the photo, the mask and the person's `points` (133, 3) in its pixels, None
     where they are not known, the window of it that the network sees as `canvas` (H, W, 3) with the window's content in `box`, the mask
-    there as `hole` (H, W), and the garment at the model's size."""
+    there as `hole` (H, W), the garment at the model's size, and the `strength` to sample with: below 1 from the garment, which is laid."""
 
     request: TryonRequest
     bundle: Bundle
@@ -57,6 +57,7 @@ class Fitting:
     box: Box
     hole: NDArray[np.bool_]
     garment: Picture
+    strength: float
 
     def pose_picture(self) -> Picture:
         """The person's skeleton at the model's size, black where it is not known."""
@@ -94,8 +95,7 @@ def settings_of(request: TryonRequest, bundle: Bundle) -> Settings:
     """With the model's own steps and guidance where none were given."""
     sampling = bundle.facts.sampling
     guidance = sampling.guidance if request.guidance is None else request.guidance
-    strength = sampling.strength if guidance else 1.0  # what is made without the garment must not start from it
-    return Settings(steps=request.steps or sampling.steps, guidance=guidance, seed=request.seed, sampler=request.sampler, strength=strength)
+    return Settings(steps=request.steps or sampling.steps, guidance=guidance, seed=request.seed, sampler=request.sampler)
 
 
 def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> Fitting:
@@ -118,8 +118,8 @@ def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> F
     known = np.where(hole[..., None], HIDDEN, canvas)
     seen, lies = shown(garment, bundle.facts.laid, inside, window.size, known, hole, request.mask.category)
     settings = settings_of(request, bundle)
-    settings = settings if lies else replace(settings, strength=1.0)
-    return Fitting(request, bundle, settings, photo, found, points, window, canvas, box, hole, seen)
+    strength = bundle.facts.sampling.strength if lies and settings.guidance else 1.0  # without the garment nothing starts from it
+    return Fitting(request, bundle, settings, photo, found, points, window, canvas, box, hole, seen, strength)
 
 
 def points_of(found: FoundMask, photo: Photo, request: TryonRequest, studio: Studio) -> Points | None:
@@ -168,7 +168,9 @@ def make_way(request: TryonRequest, wait: bool) -> None:
 def say(fitting: Fitting, backend: Backend, report: Report) -> None:
     facts, settings, found = fitting.bundle.facts, fitting.settings, fitting.found
     share = f"{found.mask.mean():.0%} of the picture, {found.how}"
-    report.note(f"mask: {share}; model {facts.name}, {settings.steps} steps, guidance {settings.guidance:g}, {backend.name}")
+    left_out = skipped(settings.steps, fitting.strength)
+    steps = f"the last {settings.steps - left_out} of {settings.steps}" if left_out else f"{settings.steps}"
+    report.note(f"mask: {share}; model {facts.name}, {steps} steps, guidance {settings.guidance:g}, {backend.name}")
     if fitting.request.output.suffix.lower() not in EXACT:
         report.note(f"{fitting.request.output.name} is a JPEG, which changes all pixels a little; .png and .webp keep them")
 
@@ -183,8 +185,8 @@ def make(fitting: Fitting, studio: Studio, backend: Backend, folder: Path, secon
     summary = TryonSummary(
         output=str(request.output), outputs=[str(path) for path in request.outputs], mask_file=str(request.mask_path),
         mask=fitting.found.how, mask_share=round(float(fitting.found.mask.mean()), 4), category=request.mask.category, size=(width, height),
-        model=fitting.bundle.facts.name, steps=settings.steps, guidance=settings.guidance, seed=settings.seed, sampler=settings.sampler,
-        backend=backend.name, device=pipeline.device, seconds=seconds,
+        model=fitting.bundle.facts.name, steps=settings.steps, guidance=settings.guidance, strength=fitting.strength, seed=settings.seed,
+        sampler=settings.sampler, backend=backend.name, device=pipeline.device, seconds=seconds,
         inputs={str(path): studio.sha256(path) for path in request.inputs},
     )  # fmt: skip
     with timed(seconds, "decode and write"):
@@ -215,12 +217,12 @@ def denoised(fitting: Fitting, pose: Picture, pipeline: Pipeline, studio: Studio
             latent_mask(fitting.hole, fitting.bundle.facts.latents.downscale),
         )
         features = np.repeat(pipeline.pose_features(pose[None]), samples, axis=0)
-        if settings.strength < 1:
+        if fitting.strength < 1:
             start = np.repeat(pipeline.encode(fitting.garment[None]), samples, axis=0)
-    windows, left_out = len(pipeline.plan(samples)), skipped(settings.steps, settings.strength)
+    windows, left_out = len(pipeline.plan(samples)), skipped(settings.steps, fitting.strength)
     stage = studio.report.stage("denoise (samples x steps)", runs(settings, windows) - runs(settings, windows, left_out))
     with timed(seconds, "denoise"), stage as bar:
-        return pipeline.denoise(features, settings, lambda: bar.advance(1), known=known, start=start)
+        return pipeline.denoise(features, settings, lambda: bar.advance(1), known=known, start=start, strength=fitting.strength)
 
 
 def write(fitting: Fitting, pipeline: Pipeline, latents: NDArray[np.float32], summary: TryonSummary, folder: Path) -> None:

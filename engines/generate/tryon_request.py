@@ -78,6 +78,7 @@ class TryonSummary:
     model: str
     steps: int
     guidance: float
+    strength: float
     seed: int
     sampler: str
     backend: str
