@@ -8,6 +8,12 @@ from numpy.typing import NDArray
 HIDDEN = np.uint8(128)  # grey in the place of what the mask hides, when the known part is encoded: the field's "agnostic" pictures
 
 
+def without(person: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The person (H, W, 3) with a grey hole where the mask (H, W) is, so that nothing of what it hides leaks through the autoencoder's wide
+    sight."""
+    return np.where(mask[..., None], HIDDEN, person)
+
+
 def latent_mask(mask: NDArray[np.bool_], downscale: int) -> NDArray[np.float32]:
     """(H, W) of pixels -> (H / downscale, W / downscale): 1 where any pixel of the cell is to be repainted, else 0."""
     rows, columns = mask.shape[0] // downscale, mask.shape[1] // downscale

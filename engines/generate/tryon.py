@@ -17,7 +17,7 @@ from engines.core.report import Report
 from engines.core.sampler import skipped
 from engines.generate.backends import Backend
 from engines.generate.denoise import Settings, runs
-from engines.generate.known import HIDDEN, Known, latent_mask
+from engines.generate.known import Known, latent_mask, without
 from engines.generate.masking import FoundMask, check_no_input, check_pose, find_mask, pose_points
 from engines.generate.model_checks import check_sampling, check_task
 from engines.generate.pipeline import Pipeline
@@ -115,8 +115,7 @@ def check(request: TryonRequest, studio: Studio, seconds: dict[str, float]) -> F
     white = np.repeat(np.where(found.mask[window.place], 255, 0).astype(np.uint8)[..., None], 3, axis=2)
     hole = place(white, box, size, "black")[..., 0] > 0
     inside = None if points is None else window.moved(points)
-    known = np.where(hole[..., None], HIDDEN, canvas)
-    seen, lies = shown(garment, bundle.facts.laid, inside, window.size, known, hole, request.mask.category)
+    seen, lies = shown(garment, bundle.facts.laid, inside, window.size, without(canvas, hole), hole, request.mask.category)
     settings = settings_of(request, bundle)
     strength = bundle.facts.sampling.strength if lies and settings.guidance else 1.0  # without the garment nothing starts from it
     return Fitting(request, bundle, settings, photo, found, points, window, canvas, box, hole, seen, strength)
@@ -213,7 +212,7 @@ def denoised(fitting: Fitting, pose: Picture, pipeline: Pipeline, studio: Studio
     start = None
     with timed(seconds, "encode"):
         known = Known(
-            pipeline.encode(np.where(fitting.hole[..., None], HIDDEN, fitting.canvas)[None])[0],
+            pipeline.encode(without(fitting.canvas, fitting.hole)[None])[0],
             latent_mask(fitting.hole, fitting.bundle.facts.latents.downscale),
         )
         features = np.repeat(pipeline.pose_features(pose[None]), samples, axis=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from engines.core.errors import ScdError
 from engines.core.pairs import Pair, read_pairs, train_pairs
 from engines.core.report import Report
 from engines.model import checkpoint as checkpoints
@@ -89,8 +90,20 @@ def fingerprint(pairs: list[Pair]) -> str:
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
+def check_start(recipe: TryonRecipe) -> None:
+    """ScdError where a recipe wants to start from garments that do not lie upon anybody, or learns a start that sampling does not make."""
+    strength, batching = recipe.sampling.strength, recipe.batching
+    if not 0 < strength <= 1:
+        raise ScdError(f"{recipe.name}: sampling.strength {strength} is not possible", "use more than 0, and 1 at most")
+    if strength < 1 and not batching.laid:
+        raise ScdError(f"{recipe.name}: sampling.strength below 1 starts from laid garments", "--set batching.laid=true")
+    if strength == 1 and batching.from_laid:
+        raise ScdError(f"{recipe.name}: batching.from_laid needs a sampling.strength below 1", "--set batching.from_laid=0.0")
+
+
 def train_tryon(recipe: TryonRecipe, data: Path, run: Path, resume: bool, report: Report) -> Progress:
     """Train or go on; the run folder gets checkpoints, log.jsonl and validation sheets."""
+    check_start(recipe)
     pairs = pairs_of(recipe, data, report)
     autoencoder, codec = starting_autoencoder(recipe)
     autoencoder.to(processes().device)

@@ -16,7 +16,7 @@ from torch import Tensor
 from engines.core.errors import ScdError
 from engines.core.garments import CATEGORIES
 from engines.core.pairs import Pair
-from engines.generate.known import HIDDEN, latent_mask
+from engines.generate.known import latent_mask, without
 from engines.media.crop import MARGIN, Window, window_around
 from engines.media.fit import fit_and_pad
 from engines.media.images import read_image
@@ -117,11 +117,6 @@ def cut_out(pair: Pair, mask: Mask, person: Picture, window: Window, recipe: Try
     category = pair.category or CATEGORIES[0]
     seen, lies = shown(garment, recipe.batching.laid, first, window.size, without(canvas, hole), hole, category)
     return Fitting(canvas, seen, hole, points, window.size, lies)
-
-
-def without(person: Picture, mask: Mask) -> Picture:
-    """The person with a grey hole where the mask is: nothing of what is to be learnt can leak through the autoencoder's wide sight."""
-    return np.where(mask[..., None], HIDDEN, person)
 
 
 def varied_mask(rng: np.random.Generator, mask: Mask, masks: Masks) -> Mask:

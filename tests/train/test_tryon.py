@@ -156,6 +156,20 @@ def test_some_start_from_the_laid_garment_and_lead_to_the_person(data: Path, aut
     assert float(tryon_loss(Knowing(), recipe, begun, torch.ones(4))) < 1e-9  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (["sampling.strength=0.0"], "is not possible"),
+        (["sampling.strength=0.5", "batching.laid=false"], "laid garments"),
+        (["sampling.strength=1.0", "batching.from_laid=0.5"], "from_laid"),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused(data: Path, autoencoder: Path, tmp_path: Path, wrong: list[str], says: str) -> None:
+    with pytest.raises(ScdError, match=says):
+        run(tmp_path / "run", data, settings(autoencoder, 1, *wrong))
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
 def test_what_the_mask_hides_cannot_be_seen_in_the_known_part(data: Path) -> None:
     fitting = plain_fitting(train_pairs(data)[0], recipe_of(SMALL))
     assert fitting.mask.any()
